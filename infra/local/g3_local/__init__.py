@@ -1,0 +1,1 @@
+"""The embedded one-machine stack: g3 up, down, top."""

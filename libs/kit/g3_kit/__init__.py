@@ -1,0 +1,1 @@
+"""Mechanism only: errors, settings, logs, telemetry, gRPC server and client, Celery app."""

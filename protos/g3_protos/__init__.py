@@ -1,0 +1,1 @@
+"""The gRPC contracts of G3 and their committed stubs."""

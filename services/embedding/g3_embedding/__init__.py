@@ -1,0 +1,1 @@
+"""Image, text and GPS vectors over gRPC, dynamically batched."""

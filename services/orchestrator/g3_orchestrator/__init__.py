@@ -1,0 +1,1 @@
+"""Jobs, stages and results: REST and gRPC API, coordinator, relay, sweeper."""

@@ -1,0 +1,1 @@
+"""Similar and dissimilar references over gRPC."""

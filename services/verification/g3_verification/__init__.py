@@ -1,0 +1,1 @@
+"""Similarity of candidate coordinates to a photo over gRPC."""

@@ -1,0 +1,1 @@
+"""LMM candidates through an OpenAI-compatible endpoint."""

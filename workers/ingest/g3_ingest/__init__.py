@@ -1,0 +1,1 @@
+"""Photos into the vector store."""
