@@ -7,7 +7,7 @@ from io import BytesIO
 from PIL import Image
 
 from g3_photo.limits import Limits
-from g3_photo.reading import decode
+from g3_photo.reading import decode, fitted
 
 # A model's rendition steps down through these until it fits; below 60 JPEG's blocks hide the text on signs, so that
 # fewer pixels are the better way on.
@@ -31,7 +31,7 @@ def clean(data: bytes, limits: Limits | None = None, *, longest_side_px: int = 2
 
     The same bytes give the same JPEG on the same Pillow. Raises Rejected or TooLarge as `read` does.
     """
-    photo = _fitted(decode(data, limits or Limits(), least_side_px=2 * longest_side_px), longest_side_px)
+    photo = decode(data, limits or Limits(), longest_side_px)
     jpeg = _encoded(photo, quality)
     return CleanPhoto(jpeg, photo.width, photo.height, hashlib.sha256(jpeg).hexdigest())
 
@@ -41,10 +41,10 @@ def rendition(jpeg: bytes, *, longest_side_px: int = 1024, max_bytes: int = 1024
 
     Raises ValueError when even a thumbnail is over `max_bytes`, and as `read` for bytes that are no photo.
     """
-    photo = decode(jpeg, Limits(max_bytes=max(len(jpeg), 1)), least_side_px=2 * longest_side_px)
-    side_px = min(longest_side_px, max(photo.size))
+    photo = decode(jpeg, Limits(max_bytes=max(len(jpeg), 1)), longest_side_px)
+    side_px = max(photo.size)
     while True:
-        photo = _fitted(photo, side_px)
+        photo = fitted(photo, side_px)
         for quality in _QUALITIES:
             smaller = _encoded(photo, quality)
             if len(smaller) <= max_bytes:
@@ -52,14 +52,6 @@ def rendition(jpeg: bytes, *, longest_side_px: int = 1024, max_bytes: int = 1024
         side_px = int(side_px * _SHRINK)
         if side_px < _LEAST_SIDE_PX:
             raise ValueError(f"max_bytes of {max_bytes} is too little for any rendition")
-
-
-def _fitted(photo: Image.Image, longest_side_px: int) -> Image.Image:
-    scale = longest_side_px / max(photo.size)
-    if scale >= 1:
-        return photo
-    size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
-    return photo.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 
 def _encoded(photo: Image.Image, quality: int) -> bytes:

@@ -32,6 +32,9 @@ BROKEN = (
 
 _BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
+# Modes that may be resampled as they are; shrinking before the colour transform makes that one cheaper.
+_SHRINK_FIRST = frozenset({"L", "RGB", "CMYK"})
+
 # EXIF orientation (CIPA DC-008, tag 274) to what sets the picture upright.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -54,20 +57,40 @@ def read(data: bytes, limits: Limits | None = None) -> Image.Image:
     return decode(data, limits or Limits())
 
 
-def decode(data: bytes, limits: Limits, least_side_px: int | None = None) -> Image.Image:
-    """As `read`; with `least_side_px` a JPEG may come smaller, its longest side at least that, for a cheaper decode."""
+def decode(data: bytes, limits: Limits, longest_side_px: int | None = None) -> Image.Image:
+    """As `read`, shrunk so that no side is longer than `longest_side_px`; never enlarged."""
     with opened(data, limits) as image, _refusing("The photo is damaged or cut short: send the whole file."):
-        if least_side_px is not None and max(image.size) >= 2 * least_side_px:
-            scale = least_side_px / max(image.size)
-            image.draft(None, (max(1, round(image.width * scale)), max(1, round(image.height * scale))))
+        if longest_side_px is not None:
+            _draft(image, 2 * longest_side_px)
         image.load()
         method = _UPRIGHT.get(_orientation(image))
         profile = image.info.get("icc_profile")
-        photo = to_srgb(image, profile if isinstance(profile, bytes) else None)
+        photo: Image.Image = image
+        if longest_side_px is not None and image.mode in _SHRINK_FIRST and "transparency" not in image.info:
+            photo = fitted(image, longest_side_px)
+        photo = to_srgb(photo, profile if isinstance(profile, bytes) else None)
+        if longest_side_px is not None:
+            photo = fitted(photo, longest_side_px)
         # transpose() and copy() also leave the decoder's own class behind, with all it had parsed
         photo = photo.copy() if method is None else photo.transpose(method)
         photo.info.clear()
         return photo
+
+
+def fitted(photo: Image.Image, longest_side_px: int) -> Image.Image:
+    """The photo shrunk so that no side is longer than `longest_side_px`; a photo that fits already is returned."""
+    scale = longest_side_px / max(photo.size)
+    if scale >= 1:
+        return photo
+    size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
+    return photo.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+
+
+def _draft(image: Image.Image, least_side_px: int) -> None:
+    """Lets a JPEG decode at 1/2, 1/4 or 1/8 while its longest side keeps `least_side_px`."""
+    scale = least_side_px / max(image.size)
+    if scale <= 0.5:
+        image.draft(None, (max(1, round(image.width * scale)), max(1, round(image.height * scale))))
 
 
 @contextmanager

@@ -138,13 +138,11 @@ def test_photos_stand_upright(orientation: int, kind: str) -> None:
     assert near(photo, (0, 0, 0), 12, at=(75, 50))
 
 
-@pytest.mark.parametrize(
-    "exif", [b"Exif\0\0", b"Exif\0\0garbage", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*\0\0"]
-)
+@pytest.mark.filterwarnings("default:Corrupt EXIF data")  # as where warnings are not errors
+@pytest.mark.parametrize("exif", [b"", b"garbage", b"II*\0\xff\xff\xff\xff", b"MM\0*\0\0"])
 def test_broken_exif_leaves_a_good_picture(exif: bytes) -> None:
-    assert near(
-        read(encoded(Image.new("RGB", SIZE, (200, 100, 50)), "JPEG", exif=b"Exif\0\0" + exif)), (200, 100, 50), 5
-    )
+    data = encoded(Image.new("RGB", SIZE, (200, 100, 50)), "JPEG", exif=b"Exif\0\0" + exif)
+    assert near(read(data), (200, 100, 50), 5)
 
 
 def test_the_first_picture_of_a_phones_multi_picture_file_counts() -> None:
