@@ -1,0 +1,93 @@
+"""The error tree as gRPC status, and back, with the details of google.rpc (AIP-193)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from g3_kit.errors import (
+    BY_CODE,
+    Conflict,
+    Exhausted,
+    Forbidden,
+    G3Error,
+    Late,
+    Mismatch,
+    Missing,
+    NotYet,
+    Rejected,
+    Unauthenticated,
+    Unavailable,
+)
+
+DOMAIN = "g3"
+# For peers that are not ours and send no ErrorInfo. CANCELLED stays an error of the caller's own making.
+_BY_STATUS: dict[grpc.StatusCode, type[G3Error]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: Rejected,
+    grpc.StatusCode.OUT_OF_RANGE: Rejected,
+    grpc.StatusCode.FAILED_PRECONDITION: Mismatch,
+    grpc.StatusCode.UNIMPLEMENTED: NotYet,
+    grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
+    grpc.StatusCode.PERMISSION_DENIED: Forbidden,
+    grpc.StatusCode.NOT_FOUND: Missing,
+    grpc.StatusCode.ABORTED: Conflict,
+    grpc.StatusCode.ALREADY_EXISTS: Conflict,
+    grpc.StatusCode.UNAVAILABLE: Unavailable,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: Exhausted,
+    grpc.StatusCode.DEADLINE_EXCEEDED: Late,
+}
+
+
+def status_of(error: G3Error) -> grpc.Status:
+    """The gRPC status of `error`: its message, ErrorInfo(reason=code), and RetryInfo or BadRequest where they apply."""
+    details = [_packed(error_details_pb2.ErrorInfo(reason=error.code, domain=DOMAIN))]
+    if error.retry_after_s is not None:
+        wait = duration_pb2.Duration()
+        wait.FromNanoseconds(int(error.retry_after_s * 1e9))
+        details.append(_packed(error_details_pb2.RetryInfo(retry_delay=wait)))
+    if error.field:
+        violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=error.message)
+        details.append(_packed(error_details_pb2.BadRequest(field_violations=[violation])))
+    code = code_pb2.Code.Value(error.grpc_status)
+    status: grpc.Status = rpc_status.to_status(status_pb2.Status(code=code, message=error.message, details=details))
+    return status
+
+
+def _packed(message: object) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(message)  # type: ignore[arg-type]
+    return packed
+
+
+def error_of(failure: grpc.RpcError) -> G3Error:
+    """The error of the tree that `failure` stands for; an unknown status is a plain `G3Error`."""
+    # What grpc raises is an RpcError and a Call at once, which its type stubs cannot say.
+    call: Any = failure
+    if not isinstance(call, grpc.Call):
+        return G3Error(str(failure))
+    kind: type[G3Error] = _BY_STATUS.get(call.code(), G3Error)
+    field, retry_after_s = "", None
+    status = rpc_status.from_call(call)
+    for detail in status.details if status is not None else ():
+        info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+        request = error_details_pb2.BadRequest()
+        if detail.Unpack(info) and info.domain == DOMAIN:
+            kind = BY_CODE.get(info.reason, kind)
+        elif detail.Unpack(retry):
+            retry_after_s = retry.retry_delay.ToNanoseconds() / 1e9
+        elif detail.Unpack(request) and request.field_violations:
+            field = request.field_violations[0].field
+    return kind(call.details() or str(call.code()), field=field, retry_after_s=retry_after_s)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise the error of the tree for any grpc.RpcError inside the block (streams are read in one)."""
+    try:
+        yield
+    except grpc.RpcError as failure:
+        raise error_of(failure) from failure

@@ -1,0 +1,70 @@
+"""Settings of a room: environment variables with the prefix G3_, validated once at start.
+
+pydantic-settings reads and checks them; this module adds what an operator sees: one clear line for each setting at
+fault, and a dump at start in which nothing secret is left.
+"""
+
+import sys
+from typing import Literal, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class RoomSettings(BaseSettings):
+    """What every room can be told. Rooms subclass it; field `x` is read from `G3_X`."""
+
+    model_config = SettingsConfigDict(env_prefix="G3_", extra="ignore", frozen=True)
+
+    host: str = "127.0.0.1"
+    """Address the room's listeners bind to; `0.0.0.0` in a container."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["json", "text"] = "json"
+    metrics_port: int = 0
+    """Port of the Prometheus listener; 0 means none."""
+
+
+Settings = TypeVar("Settings", bound=RoomSettings)
+
+
+def load(cls: type[Settings]) -> Settings:
+    """Read `cls` from the environment; on a bad or missing setting say which, one line each, and exit with status 2."""
+    try:
+        return cls()
+    except ValidationError as error:
+        prefix = str(cls.model_config.get("env_prefix", ""))
+        for fault in error.errors(include_input=False, include_url=False):
+            name = prefix + "_".join(str(part) for part in fault["loc"]).upper()
+            reason = "is required" if fault["type"] == "missing" else fault["msg"]
+            sys.stderr.write(f"{name}: {reason}{_about(cls, fault['loc'])}\n")
+        raise SystemExit(2) from None
+
+
+def _about(cls: type[RoomSettings], location: tuple[int | str, ...]) -> str:
+    field = cls.model_fields.get(str(location[0])) if location else None
+    return f" ({field.description})" if field is not None and field.description else ""
+
+
+def redacted(settings: RoomSettings) -> dict[str, object]:
+    """Every setting by name, secrets and passwords inside URLs replaced by `***`."""
+    return {name: _redacted(value) for name, value in settings.model_dump(mode="python").items()}
+
+
+def _redacted(value: object) -> object:
+    if isinstance(value, SecretStr):
+        return "***" if value.get_secret_value() else ""
+    if isinstance(value, str) and "://" in value:
+        return redacted_url(value)
+    return value if isinstance(value, bool | int | float | str | None) else str(value)
+
+
+def redacted_url(url: str) -> str:
+    """`url` with its password and its query values replaced by `***`."""
+    parts = urlsplit(url)
+    netloc = parts.netloc
+    if "@" in netloc:
+        user, _, place = netloc.rpartition("@")
+        netloc = f"{user.partition(':')[0]}:***@{place}" if ":" in user else f"***@{place}"
+    query = "&".join(f"{pair.partition('=')[0]}=***" for pair in parts.query.split("&")) if parts.query else ""
+    return urlunsplit((parts.scheme, netloc, parts.path, query, ""))
