@@ -1,0 +1,215 @@
+"""What the orchestrator keeps: frozen values without behaviour. Times are aware datetimes in UTC."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from g3_geography import Coordinates, Place
+
+from g3_orchestrator.parameters import Parameters
+from g3_orchestrator.states import DropReason, JobState, Origin, StageName, StageState
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """Whose jobs they are."""
+
+    tenant_id: UUID
+    name: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key of a tenant. Only `key_hash` (SHA-256 of the whole key, 32 bytes) is kept; `prefix` is for people."""
+
+    key_id: UUID
+    tenant_id: UUID
+    prefix: str
+    key_hash: bytes
+    label: str
+    created_at: datetime
+    revoked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoRef:
+    """The cleaned photo in the blob store, under tenant/sha256 (hex). Sizes in pixels and bytes."""
+
+    sha256: str
+    width: int
+    height: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What a job is pinned to: fingerprints of the model and of its GPS part, and the collection version."""
+
+    model: str
+    gps: str
+    collection: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a job failed: a stable code of the error tree and a sentence for the caller."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A retrieved reference. `similarity` is the mean cosine over the compared vectors, in [-1, 1]."""
+
+    reference_id: str
+    coordinates: Coordinates
+    place: Place
+    author: str
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """What the stage retrieve found.
+
+    `similar` is most similar first; `dissimilar` as the retrieval service orders it. `gps_aligned` is the photo's
+    vector as little-endian float32 bytes of unit length.
+    """
+
+    similar: tuple[Match, ...]
+    dissimilar: tuple[Match, ...]
+    gps_aligned: bytes
+    release: Release
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One raw answer of the LMM: sample `sample` of prompt `prompt`, both from 0. Text at most 16 KiB."""
+
+    prompt: int
+    sample: int
+    text: str
+    model: str = ""
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A scored place. `similarity` is the image-GPS cosine in [-1, 1]; `rank` 1 is best.
+
+    LMM: `prompt` and `sample` say which answer. Retrieved: `reference_id` says which reference.
+    """
+
+    coordinates: Coordinates
+    origin: Origin
+    similarity: float
+    rank: int
+    place: Place
+    prompt: int = 0
+    sample: int = 0
+    reference_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """An answer that did not become a candidate."""
+
+    prompt: int
+    sample: int
+    reason: DropReason
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The answer and its evidence. `candidates` best first, `references` most similar first."""
+
+    coordinates: Coordinates
+    place: Place
+    similarity: float
+    candidates: tuple[Candidate, ...]
+    references: tuple[Match, ...]
+    dropped: tuple[Dropped, ...]
+    release: Release
+
+
+@dataclass(frozen=True, slots=True)
+class StageTiming:
+    """Seconds of one stage: `waited_s` from due to first claimed, `worked_s` from first claimed to done (or now)."""
+
+    stage: StageName
+    waited_s: float
+    worked_s: float
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job as it stands. `last_event` is the id of its newest event. `release` is None until retrieval is done."""
+
+    job_id: UUID
+    tenant_id: UUID
+    state: JobState
+    created_at: datetime
+    updated_at: datetime
+    label: str
+    parameters: Parameters
+    photo: PhotoRef
+    last_event: int
+    degraded: tuple[str, ...] = ()
+    release: Release | None = None
+    result: Result | None = None
+    failure: Failure | None = None
+    timings: tuple[StageTiming, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """What a submission brings. `idempotency_key` None or at most 255 characters; `request_hash` of the whole request.
+
+    `request_hash` is 32 bytes, SHA-256 over the photo as it was sent and the parameters; it is compared when the key
+    was seen before.
+    """
+
+    photo: PhotoRef
+    parameters: Parameters
+    label: str = ""
+    idempotency_key: str | None = None
+    request_hash: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage of a job. `attempt` (from 1) is the fence. `first_due_at` starts its budget."""
+
+    job_id: UUID
+    tenant_id: UUID
+    name: StageName
+    state: StageState
+    attempt: int
+    first_due_at: datetime
+    budget_until: datetime | None
+    claim_id: str | None
+    lease_until: datetime | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something happened to a job: it was in `state` from `created_at` on. `event_id` grows by one within the job."""
+
+    event_id: int
+    state: JobState
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """A message to be sent: ring `stage` of `job_id` for `attempt`."""
+
+    outbox_id: int
+    job_id: UUID
+    stage: StageName
+    attempt: int
