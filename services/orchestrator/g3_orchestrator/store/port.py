@@ -125,7 +125,7 @@ class StageWork(Protocol):
         """An outbox row for the present attempt; the sweeper looks again after `again_s`."""
 
     def retry(self, delay_s: float, reason: str) -> None:
-        """Leased -> pending with the next attempt, due after `delay_s`; rung at once when that is 0."""
+        """Leased -> pending with the next attempt, due after `delay_s`: the sweeper rings then."""
 
     def finish(self) -> None:
         """Leased -> done."""

@@ -1,0 +1,14 @@
+"""${message}
+
+Locks: state here which lock each statement takes, on which table, and for how long.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+${imports if imports else ""}
+revision = ${repr(up_revision)}
+down_revision = ${repr(down_revision)}
+
+
+def upgrade() -> None:
+    ${upgrades if upgrades else "pass"}

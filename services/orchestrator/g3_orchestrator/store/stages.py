@@ -1,0 +1,99 @@
+# ruff: noqa: S608 - statements are put together from constants of this room
+"""Stages in PostgreSQL, as the stage protocol and the sweeper take them."""
+
+import contextlib
+from collections.abc import Iterator
+from uuid import UUID
+
+from g3_kit.errors import Missing
+from sqlalchemy import Connection, text
+
+from g3_orchestrator.model import Answer, Release, Retrieval
+from g3_orchestrator.states import StageName
+from g3_orchestrator.store.documents import Row, job_in, match_in, stage_in
+from g3_orchestrator.store.engine import Database, again
+from g3_orchestrator.store.jobs import JOB_COLUMNS
+from g3_orchestrator.store.work import PostgresStageWork
+
+_COLUMNS = f"""{JOB_COLUMNS},
+    s.name AS stage_name, s.state AS stage_state, s.attempt AS stage_attempt, s.first_due_at AS stage_first_due_at,
+    s.budget_until AS stage_budget_until, s.claim_id AS stage_claim_id, s.lease_until AS stage_lease_until,
+    s.reason AS stage_reason, now() AS now"""
+
+_LOCK = text(f"""
+    SELECT {_COLUMNS} FROM jobs j JOIN stages s ON s.job_id = j.job_id
+    WHERE j.job_id = :job AND s.name = :stage
+    FOR NO KEY UPDATE OF j, s""")
+
+_OVERDUE = text(f"""
+    SELECT {_COLUMNS} FROM stages s JOIN jobs j ON s.job_id = j.job_id
+    WHERE s.wake_at <= now()
+    ORDER BY s.wake_at LIMIT :limit
+    FOR NO KEY UPDATE OF j, s SKIP LOCKED""")
+
+_RETRIEVAL = text("""
+    SELECT f.similar_matches, f.dissimilar_matches, f.gps_aligned, j.release_model, j.release_gps, j.release_collection
+    FROM retrievals f JOIN jobs j ON j.job_id = f.job_id AND j.tenant_id = f.tenant_id
+    WHERE f.tenant_id = :tenant AND f.job_id = :job""")
+
+_ANSWERS = text("""
+    SELECT prompt, sample, text, model, prompt_tokens, answer_tokens FROM answers
+    WHERE tenant_id = :tenant AND job_id = :job ORDER BY prompt, sample""")
+
+
+class PostgresStages:
+    """The role StageStore."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @contextlib.contextmanager
+    def locked(self, job_id: UUID, stage: StageName) -> Iterator[PostgresStageWork]:
+        """See StageStore.locked."""
+        with self._database.transaction() as connection:
+            values = {"job": job_id, "stage": stage.value}
+            row = connection.execute(_LOCK, values).mappings().one_or_none()
+            if row is None:
+                raise Missing("no such stage", field="job_id")
+            work = _work(connection, row)
+            yield work
+        self._database.notify(work.notes)
+
+    @contextlib.contextmanager
+    def overdue(self, limit: int) -> Iterator[list[PostgresStageWork]]:
+        """See StageStore.overdue."""
+        with self._database.transaction() as connection:
+            rows = connection.execute(_OVERDUE, {"limit": limit}).mappings().all()
+            works = [_work(connection, row) for row in rows]
+            yield works
+        self._database.notify([note for work in works for note in work.notes])
+
+    def retrieval(self, tenant_id: UUID, job_id: UUID) -> Retrieval:
+        """See StageStore.retrieval."""
+
+        def read() -> Retrieval:
+            with self._database.statement() as connection:
+                row = connection.execute(_RETRIEVAL, {"tenant": tenant_id, "job": job_id}).one_or_none()
+            if row is None:
+                raise Missing("nothing was retrieved for this job", field="job_id")
+            return Retrieval(
+                similar=tuple(match_in(match) for match in row.similar_matches),
+                dissimilar=tuple(match_in(match) for match in row.dissimilar_matches),
+                gps_aligned=bytes(row.gps_aligned),
+                release=Release(row.release_model, row.release_gps, row.release_collection),
+            )
+
+        return again(read)
+
+    def answers(self, tenant_id: UUID, job_id: UUID) -> list[Answer]:
+        """See StageStore.answers."""
+
+        def read() -> list[Answer]:
+            with self._database.statement() as connection:
+                return [Answer(*row) for row in connection.execute(_ANSWERS, {"tenant": tenant_id, "job": job_id})]
+
+        return again(read)
+
+
+def _work(connection: Connection, row: Row) -> PostgresStageWork:
+    return PostgresStageWork(connection, job_in(row), stage_in(row), row["now"])

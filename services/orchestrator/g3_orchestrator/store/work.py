@@ -1,0 +1,209 @@
+# ruff: noqa: S608 - statements are put together from constants of this file
+"""One locked stage in PostgreSQL: each method is one statement, leaving the context commits all of them.
+
+The job's row is the mutex of everything that happens to the job: it is locked first, always.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from g3_orchestrator.model import Answer, Failure, Job, Release, Result, Retrieval, Stage
+from g3_orchestrator.states import JobState, StageName, StageState, check
+from g3_orchestrator.store.documents import candidate_out, dropped_out, match_out, place_out, seconds
+from g3_orchestrator.store.port import JOBS_CHANNEL, OUTBOX_CHANNEL
+
+_THIS = "WHERE job_id = :job AND name = :stage"
+
+_LEASE = text(f"""
+    UPDATE stages SET state = 'leased', claim_id = :claim, claimed_at = coalesce(claimed_at, now()),
+        lease_until = now() + CAST(:lease AS interval),
+        wake_at = least(now() + CAST(:lease AS interval), budget_until)
+    {_THIS}""")
+_RENEW = text(f"""
+    UPDATE stages SET lease_until = now() + CAST(:lease AS interval),
+        wake_at = least(now() + CAST(:lease AS interval), budget_until)
+    {_THIS}""")
+_RING = text(f"""
+    WITH rung AS (
+        UPDATE stages SET state = 'pending', wake_at = least(now() + CAST(:again AS interval), budget_until) {_THIS}
+        RETURNING job_id, tenant_id, name, attempt
+    )
+    INSERT INTO outbox (job_id, tenant_id, stage, attempt) SELECT job_id, tenant_id, name, attempt FROM rung
+    WHERE NOT EXISTS (SELECT 1 FROM outbox o WHERE o.job_id = :job AND o.stage = :stage AND o.sent_at IS NULL
+                      AND o.attempt = rung.attempt)""")
+_RETRY = text(f"""
+    UPDATE stages SET state = 'pending', attempt = attempt + 1, rings = 0, claim_id = NULL, lease_until = NULL,
+        reason = :reason, wake_at = least(now() + CAST(:delay AS interval), budget_until) {_THIS}""")
+_CLOSE = text(f"""
+    UPDATE stages SET state = :state, reason = :reason, ended_at = now(), wake_at = NULL, lease_until = NULL {_THIS}""")
+_RECORD = text("""
+    WITH new AS (
+        INSERT INTO answers (job_id, tenant_id, prompt, sample, text, model, prompt_tokens, answer_tokens)
+        SELECT :job, :tenant, a.prompt, a.sample, a.text, a.model, a.prompt_tokens, a.answer_tokens
+        FROM unnest(CAST(:prompts AS int[]), CAST(:samples AS int[]), CAST(:texts AS text[]), CAST(:models AS text[]),
+                    CAST(:prompt_tokens AS int[]), CAST(:answer_tokens AS int[]))
+             AS a (prompt, sample, text, model, prompt_tokens, answer_tokens)
+        ON CONFLICT DO NOTHING RETURNING 1
+    )
+    SELECT count(*) FROM new""")
+_KEEP = text("""
+    WITH pinned AS (
+        UPDATE jobs SET release_model = :model, release_gps = :gps, release_collection = :collection
+        WHERE job_id = :job
+    )
+    INSERT INTO retrievals (job_id, tenant_id, similar_matches, dissimilar_matches, gps_aligned)
+    VALUES (:job, :tenant, CAST(:similar AS jsonb), CAST(:dissimilar AS jsonb), :gps_aligned)
+    ON CONFLICT (job_id) DO UPDATE
+    SET similar_matches = excluded.similar_matches, dissimilar_matches = excluded.dissimilar_matches,
+        gps_aligned = excluded.gps_aligned""")
+_EVENT = """
+    INSERT INTO events (job_id, tenant_id, event_id, state) SELECT job_id, tenant_id, last_event, state FROM moved"""
+_MOVED = "RETURNING job_id, tenant_id, last_event, state"
+_MOVE = text(f"""
+    WITH moved AS (
+        UPDATE jobs SET state = :state, updated_at = now(), last_event = last_event + 1 WHERE job_id = :job {_MOVED}
+    ) {_EVENT}""")
+_BEGIN = text(f"""
+    WITH moved AS (
+        UPDATE jobs SET state = :state, updated_at = now(), last_event = last_event + 1,
+            degraded = CAST(:degraded AS text[])
+        WHERE job_id = :job {_MOVED}
+    ), stage AS (
+        INSERT INTO stages (job_id, tenant_id, name, state, budget_until, wake_at)
+        SELECT job_id, tenant_id, :next, 'pending', now() + CAST(:budget AS interval),
+               now() + interval '15 seconds'
+        FROM moved
+    ), bell AS (
+        INSERT INTO outbox (job_id, tenant_id, stage, attempt) SELECT job_id, tenant_id, :next, 1 FROM moved
+    ) {_EVENT}""")
+_RESULT = text("""
+    INSERT INTO results (job_id, tenant_id, latitude, longitude, similarity, place, candidates, dropped)
+    VALUES (:job, :tenant, :latitude, :longitude, :similarity, CAST(:place AS jsonb), CAST(:candidates AS jsonb),
+            CAST(:dropped AS jsonb))""")
+_SUCCEED = text(f"""
+    WITH moved AS (
+        UPDATE jobs SET state = 'succeeded', updated_at = now(), last_event = last_event + 1, result_of = job_id
+        WHERE job_id = :job {_MOVED}
+    ) {_EVENT}""")
+_FAIL = text(f"""
+    WITH moved AS (
+        UPDATE jobs SET state = 'failed', updated_at = now(), last_event = last_event + 1,
+            failure_code = :code, failure_message = :message
+        WHERE job_id = :job {_MOVED}
+    ) {_EVENT}""")
+
+
+class PostgresStageWork:
+    """The role StageWork. `notes` are the notifications to be sent after the commit."""
+
+    def __init__(self, connection: Connection, job: Job, stage: Stage, now: datetime) -> None:
+        self._connection = connection
+        self.job = job
+        self.stage = stage
+        self.now = now
+        self.notes: list[tuple[str, str]] = []
+
+    def lease(self, claim_id: str, lease_s: float) -> None:
+        """See StageWork.lease."""
+        self._step(StageState.LEASED)
+        self._run(_LEASE, claim=claim_id, lease=seconds(lease_s))
+        if self.job.state is JobState.QUEUED:
+            self._moves(self.stage.name.job_state)
+            self._run(_MOVE, state=self.job.state.value)
+
+    def renew(self, lease_s: float) -> None:
+        """See StageWork.renew."""
+        self._run(_RENEW, lease=seconds(lease_s))
+
+    def ring(self, again_s: float) -> None:
+        """See StageWork.ring."""
+        if self.stage.state is not StageState.PENDING:
+            self._step(StageState.PENDING)
+        self._run(_RING, again=seconds(again_s))
+        self.notes.append((OUTBOX_CHANNEL, ""))
+
+    def retry(self, delay_s: float, reason: str) -> None:
+        """See StageWork.retry."""
+        self._step(StageState.PENDING)
+        self.stage = replace(self.stage, attempt=self.stage.attempt + 1)
+        self._run(_RETRY, delay=seconds(delay_s), reason=reason)
+
+    def finish(self) -> None:
+        """See StageWork.finish."""
+        self._step(StageState.DONE)
+        self._run(_CLOSE, state=StageState.DONE.value, reason="")
+
+    def give_up(self, reason: str) -> None:
+        """See StageWork.give_up."""
+        self._step(StageState.DEAD)
+        self._run(_CLOSE, state=StageState.DEAD.value, reason=reason)
+
+    def record(self, answers: Sequence[Answer]) -> int:
+        """See StageWork.record."""
+        columns = {
+            "prompts": [answer.prompt for answer in answers],
+            "samples": [answer.sample for answer in answers],
+            "texts": [answer.text for answer in answers],
+            "models": [answer.model for answer in answers],
+            "prompt_tokens": [answer.prompt_tokens for answer in answers],
+            "answer_tokens": [answer.answer_tokens for answer in answers],
+        }
+        return int(self._run(_RECORD, **columns).scalar_one())
+
+    def keep(self, retrieval: Retrieval) -> None:
+        """See StageWork.keep."""
+        release = retrieval.release
+        self._run(
+            _KEEP,
+            model=release.model,
+            gps=release.gps,
+            collection=release.collection,
+            similar=json.dumps([match_out(match) for match in retrieval.similar]),
+            dissimilar=json.dumps([match_out(match) for match in retrieval.dissimilar]),
+            gps_aligned=retrieval.gps_aligned,
+        )
+        self.job = replace(self.job, release=Release(release.model, release.gps, release.collection))
+
+    def begin(self, name: StageName, *, budget_s: float | None, degraded: tuple[str, ...]) -> None:
+        """See StageWork.begin."""
+        self._moves(name.job_state)
+        budget = None if budget_s is None else seconds(budget_s)
+        self._run(_BEGIN, state=self.job.state.value, next=name.value, budget=budget, degraded=list(degraded))
+        self.notes.append((OUTBOX_CHANNEL, ""))
+
+    def succeed(self, result: Result) -> None:
+        """See StageWork.succeed."""
+        self._moves(JobState.SUCCEEDED)
+        self._run(
+            _RESULT,
+            latitude=result.coordinates.latitude,
+            longitude=result.coordinates.longitude,
+            similarity=result.similarity,
+            place=json.dumps(place_out(result.place)),
+            candidates=json.dumps([candidate_out(candidate) for candidate in result.candidates]),
+            dropped=json.dumps([dropped_out(dropped) for dropped in result.dropped]),
+        )
+        self._run(_SUCCEED)
+
+    def fail(self, failure: Failure) -> None:
+        """See StageWork.fail."""
+        self._moves(JobState.FAILED)
+        self._run(_FAIL, code=failure.code, message=failure.message)
+
+    def _step(self, state: StageState) -> None:
+        check(self.stage.state, state)
+        self.stage = replace(self.stage, state=state)
+
+    def _moves(self, state: JobState) -> None:
+        check(self.job.state, state)
+        self.job = replace(self.job, state=state, last_event=self.job.last_event + 1)
+        self.notes.append((JOBS_CHANNEL, f"{self.job.tenant_id}/{self.job.job_id}"))
+
+    def _run(self, statement: Any, **values: object) -> Any:
+        ids = {"job": self.job.job_id, "tenant": self.job.tenant_id, "stage": self.stage.name.value}
+        return self._connection.execute(statement, ids | values)
