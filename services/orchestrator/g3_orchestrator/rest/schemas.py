@@ -1,0 +1,244 @@
+"""The documents of the REST API. Field by field they are the messages of `jobs.proto`; enums are lower-case words."""
+
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from g3_orchestrator import states
+
+Word = TypeVar("Word")
+# the words themselves are what a caller sends: strict models would want enum members
+Worded = Annotated[Word, Field(strict=False)]
+
+MAX_LABEL = 255
+
+
+class _Given(BaseModel):
+    """What a caller sends: unknown fields and values of another type are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class _Answered(BaseModel):
+    """What the API answers."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Coordinates(_Given):
+    """A point in WGS 84 degrees."""
+
+    latitude: float = Field(ge=-90, le=90, description="Degrees north.")
+    longitude: float = Field(ge=-180, le=180, description="Degrees east; answers lie in [-180, 180).")
+
+
+class BoundingBox(_Given):
+    """A rectangle; it crosses the antimeridian when west > east."""
+
+    south: float = Field(ge=-90, le=90, description="Southern parallel, degrees north.")
+    west: float = Field(ge=-180, le=180, description="Western meridian, degrees east.")
+    north: float = Field(ge=-90, le=90, description="Northern parallel, degrees north, not below south.")
+    east: float = Field(ge=-180, le=180, description="Eastern meridian, degrees east.")
+
+
+class Circle(_Given):
+    """A disc on the ellipsoid."""
+
+    center: Coordinates = Field(description="Its centre.")
+    radius_km: float = Field(gt=0, description="Geodesic radius in kilometres.")
+
+
+class Hints(_Given):
+    """What the caller knows already; candidates elsewhere are dropped."""
+
+    country_codes: list[str] | None = Field(default=None, description="ISO 3166-1 alpha-2 codes.")
+    bounding_box: BoundingBox | None = Field(default=None, description="Inside this box.")
+    circle: Circle | None = Field(default=None, description="Inside this circle.")
+
+
+class Parameters(_Given):
+    """How a job is answered. A field left out, or null, takes the profile's value."""
+
+    profile: Worded[states.Profile] | None = Field(default=None, description="Defaults of everything below.")
+    strategy: Worded[states.Strategy] | None = Field(default=None, description="The way of answering.")
+    retrieval_vector: Worded[states.RetrievalVector] | None = Field(
+        default=None, description="Which vectors retrieval compares."
+    )
+    references_per_prompt: list[int] | None = Field(
+        default=None,
+        description="The K prompts: references in each, 0 to 50; at most 16 prompts.",
+        examples=[[0, 5, 10, 15]],
+    )
+    samples_per_prompt: int | None = Field(default=None, description="N: samples asked of each prompt, 1 to 32.")
+    retrieved_candidates: int | None = Field(
+        default=None, description="S: retrieved references that join the candidates, 0 to 100."
+    )
+    dissimilar: Worded[states.Dissimilar] | None = Field(
+        default=None, description="Kind of dissimilar references in the prompts."
+    )
+    temperature: float | None = Field(default=None, description="Sampling temperature of the LMM, 0 to 2.")
+    prompt_order: Worded[states.PromptOrder] | None = Field(
+        default=None, description="The order of the parts of a prompt."
+    )
+    gallery: int | None = Field(default=None, description="Gallery points that join the candidates, 0 to 1,000.")
+    ranking: Worded[states.Ranking] | None = Field(
+        default=None, description="How the answer is chosen among the candidates."
+    )
+    top_k: int | None = Field(default=None, description="Distinct places to return, 1 to 50.")
+    hints: Hints | None = Field(default=None, description="Where the photo is known to be.")
+    excluded_references: list[str] | None = Field(default=None, description="References never to be used, by id.")
+    excluded_authors: list[str] | None = Field(
+        default=None, description="Authors whose references are never to be used."
+    )
+
+
+class Submission(_Given):
+    """The fields beside the photo."""
+
+    parameters: Parameters | None = Field(default=None, description="How to answer.")
+    label: Annotated[str, Field(max_length=MAX_LABEL)] | None = Field(
+        default=None, description="The integration's own reference, returned unchanged."
+    )
+
+
+class JsonSubmission(Submission):
+    """A submission as JSON."""
+
+    photo: str = Field(
+        description="The encoded photo (JPEG, PNG, WebP, TIFF, BMP; at most 20 MiB) in base64, RFC 4648.",
+        json_schema_extra={"contentEncoding": "base64"},
+    )
+
+
+class FormSubmission(_Given):
+    """A submission as multipart/form-data."""
+
+    photo: bytes = Field(
+        description="The encoded photo (JPEG, PNG, WebP, TIFF, BMP; at most 20 MiB) as a file.",
+        json_schema_extra={"contentMediaType": "application/octet-stream"},
+    )
+    parameters: Parameters | None = Field(default=None, description="How to answer, as JSON text.")
+    label: Annotated[str, Field(max_length=MAX_LABEL)] | None = Field(
+        default=None, description="The integration's own reference, returned unchanged."
+    )
+
+
+class Place(_Answered):
+    """A named place. An unknown part is the empty string."""
+
+    city: str = Field(description="City, town or village.")
+    state: str = Field(description="First-level division.")
+    country: str = Field(description="Country name in English.")
+    country_code: str = Field(description="ISO 3166-1 alpha-2, upper case.")
+
+
+class Candidate(_Answered):
+    """A place the photo may be."""
+
+    coordinates: Coordinates = Field(description="The point.")
+    origin: states.Origin = Field(description="Where it came from.")
+    similarity: float = Field(description="Image-GPS cosine, in [-1, 1].")
+    rank: int = Field(description="1 is best.")
+    place: Place = Field(description="Names of the place, by an offline gazetteer.")
+    prompt: int = Field(description="LMM: index of the prompt.")
+    sample: int = Field(description="LMM: index of the sample. Retrieved: rank of the reference.")
+    reference_id: str = Field(description="Retrieved: id of the reference.")
+
+
+class Reference(_Answered):
+    """A photo of the collection."""
+
+    id: str = Field(description="Its stable id.")
+    coordinates: Coordinates = Field(description="Where it was taken.")
+    place: Place = Field(description="The names of that place.")
+    author: str = Field(description="Who took it; empty when unknown.")
+
+
+class Match(_Answered):
+    """A retrieved reference."""
+
+    reference: Reference = Field(description="The photo.")
+    similarity: float = Field(description="Mean cosine over the compared vectors, in [-1, 1].")
+
+
+class Dropped(_Answered):
+    """An answer that did not become a candidate."""
+
+    prompt: int = Field(description="Index of the prompt.")
+    sample: int = Field(description="Index of the sample.")
+    reason: states.DropReason = Field(description="Why.")
+
+
+class Release(_Answered):
+    """What a job is pinned to."""
+
+    model: str = Field(description="Model fingerprint.")
+    collection: str = Field(description="Collection version.")
+
+
+class Result(_Answered):
+    """Where the photo was taken, and on what evidence."""
+
+    coordinates: Coordinates = Field(description="The answer.")
+    place: Place = Field(description="Its names.")
+    similarity: float = Field(description="Image-GPS cosine of the answer. Not a probability.")
+    candidates: list[Candidate] = Field(description="Best first.")
+    references: list[Match] = Field(description="The retrieved references, most similar first.")
+    dropped: list[Dropped] = Field(description="What was dropped and why.")
+    release: Release = Field(description="Model fingerprint and collection version that answered.")
+
+
+class Failure(_Answered):
+    """Why a job failed."""
+
+    code: str = Field(description="Stable code of the error tree.")
+    message: str = Field(description="A sentence for the caller.")
+
+
+class StageTiming(_Answered):
+    """The times of one stage."""
+
+    stage: states.StageName = Field(description="Its name.")
+    waited_s: float = Field(description="Seconds from due to first claimed.")
+    worked_s: float = Field(description="Seconds from claimed to done.")
+    attempts: int = Field(description="Attempts used.")
+
+
+class Job(_Answered):
+    """A geolocation job as it stands."""
+
+    job_id: str = Field(description="UUID, version 7.")
+    state: states.JobState = Field(description="Where it is.")
+    created_at: datetime = Field(description="When it was accepted.")
+    updated_at: datetime = Field(description="When it last changed.")
+    label: str = Field(description="The integration's own reference.")
+    parameters: dict[str, Any] = Field(
+        description="How it is answered, every value resolved.",
+        json_schema_extra={"$ref": "#/components/schemas/Parameters"},
+    )
+    result: Result | None = Field(description="Set once succeeded.")
+    failure: Failure | None = Field(description="Set once failed.")
+    timings: list[StageTiming] = Field(description="Times of the stages so far.")
+    degraded: list[str] = Field(description='Parts of the method that were left out ("generation").')
+
+
+class JobEvent(_Answered):
+    """Something happened to a job."""
+
+    event_id: int = Field(description="Grows with every event of the job.")
+    job: Job = Field(description="The job as it stands.")
+
+
+class JobPage(_Answered):
+    """One page of a listing, newest first."""
+
+    jobs: list[Job] = Field(description="Newest first.")
+    next_cursor: str = Field(description="`cursor` of the next page; empty on the last one.")
+
+
+class Readiness(_Answered):
+    """Whether the API takes work."""
+
+    ready: bool = Field(description="True when nothing is wrong.")
+    problems: dict[str, str] = Field(description="What is wrong, by part.")
