@@ -9,7 +9,21 @@ import pytest
 # Tests import each other's servers as tests.servers.…, whatever way pytest was started.
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from tests.provision import NEEDS, lacking, without
 from tests.servers.postgres import fresh_database, postgres
+from tests.servers.rabbitmq import rabbitmq
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test whose server is missing fails; only G3_WITHOUT makes it a skip."""
+    for mark in item.iter_markers("needs"):
+        name = str(mark.args[0])
+        if name not in NEEDS:
+            pytest.fail(f"needs({name!r}): there are {', '.join(NEEDS)}", pytrace=False)
+        if name in without():
+            pytest.skip(f"G3_WITHOUT names {name}")
+        if problem := lacking(name):
+            pytest.fail(problem, pytrace=False)
 
 
 @pytest.fixture(scope="session")
@@ -23,4 +37,11 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def database_url(postgres_url: str) -> Iterator[str]:
     """A migrated, empty database of its own."""
     with fresh_database(postgres_url) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real RabbitMQ broker; mark the test `needs("rabbitmq")`."""
+    with rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as url:
         yield url
