@@ -14,6 +14,7 @@ from g3_client.models import JobEvent
 from g3_client.wire import Call
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
+LIVED_S = 10.0  # a connection that held so long was a good one, even if nothing happened to the job
 CONTENT_TYPE = "text/event-stream"
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
@@ -97,6 +98,7 @@ class Following:
         self._patience = patience
         self._failures = 0
         self._brought = False
+        self._opened = 0.0
         self._reader = EventReader()
         self._timeout_s = timeout_s
         self._deadline = float("inf") if timeout_s is None else time.monotonic() + timeout_s
@@ -107,7 +109,7 @@ class Following:
 
     def call(self) -> Call:
         """The next connection to open. Raises TimedOut."""
-        self._reader, self._brought = EventReader(), False
+        self._reader, self._brought, self._opened = EventReader(), False, time.monotonic()
         return wire.following(self.job_id, str(self._last) if self._last else "", min(wire.SILENCE_S, self._left()))
 
     def opened(self, response: httpx.Response) -> None:
@@ -122,10 +124,10 @@ class Following:
         """The events in `chunk` that are new. Raises TimedOut, Unintelligible."""
         for event in self._reader.feed(chunk):
             document = wire.parsed_text(JobEvent, event.data)
-            self._brought, self._failures = True, 0
             if document.event_id <= self._last:
+                # no progress: a server that only repeats itself is given up like one that says nothing
                 continue
-            self._last = document.event_id
+            self._last, self._brought, self._failures = document.event_id, True, 0
             yield document
             if document.job.ended:
                 self._over = True
@@ -141,6 +143,8 @@ class Following:
         self.idle = outcome is None and not self._brought
         if outcome is None and self._brought:
             return self._within(self._reader.retry_s or self._patience.first_s)
+        if time.monotonic() - self._opened >= LIVED_S:
+            self._failures = 0
         self._failures += 1
         failure: G3ClientError = ConnectionFailed("The server closes the stream of events at once.")
         if outcome is not None:

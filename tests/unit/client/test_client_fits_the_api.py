@@ -1,0 +1,61 @@
+"""The client's documents beside those that the REST API declares: every field of the API is known here."""
+
+from typing import Any
+
+import pytest
+from g3_client import models
+from g3_orchestrator.rest import schemas
+from pydantic import BaseModel
+
+ANSWERED = [
+    "Candidate",
+    "Coordinates",
+    "Dropped",
+    "Failure",
+    "Job",
+    "JobEvent",
+    "JobPage",
+    "Match",
+    "Place",
+    "Readiness",
+    "Reference",
+    "Release",
+    "Result",
+    "StageTiming",
+]
+SENT = ["BoundingBox", "Circle", "Hints", "Parameters"]
+
+
+def _fields(module: object, name: str) -> set[str]:
+    model = getattr(module, name)
+    assert issubclass(model, BaseModel)
+    return set(model.model_fields)
+
+
+@pytest.mark.parametrize("name", ANSWERED + SENT)
+def test_documents_have_the_fields_of_the_api(name: str) -> None:
+    assert _fields(models, name) == _fields(schemas, name)
+
+
+def _words(model: type[BaseModel], name: str) -> set[str]:
+    """The words that the JSON schema of a field allows."""
+    document = model.model_json_schema()
+    found: list[dict[str, Any]] = [document["properties"][name]]
+    words: set[str] = set()
+    while found:
+        part = found.pop()
+        found += [*part.get("anyOf", []), *part.get("allOf", [])]
+        if "$ref" in part:
+            found.append(document["$defs"][part["$ref"].rpartition("/")[2]])
+        words |= set(part.get("enum", []))
+    return words
+
+
+def test_words_are_those_of_the_api() -> None:
+    pairs = [("Job", "state"), ("Candidate", "origin")]
+    pairs += [("Parameters", name) for name in ("profile", "strategy", "retrieval_vector")]
+    pairs += [("Parameters", name) for name in ("dissimilar", "prompt_order", "ranking")]
+    for model, name in pairs:
+        words = _words(getattr(schemas, model), name)
+        assert len(words) >= 2, name
+        assert words == _words(getattr(models, model), name), name
