@@ -8,7 +8,7 @@ from uuid import UUID
 from g3_geography import Coordinates, Place
 from numpy.typing import ArrayLike
 
-from g3_orchestrator.model import Match
+from g3_orchestrator.model import Match, OutboxRow
 from g3_orchestrator.parameters import Parameters
 
 
@@ -85,3 +85,10 @@ class Namer(Protocol):
 
     def nearest_many(self, latitudes: ArrayLike, longitudes: ArrayLike) -> list[Place]:
         """The nearest place of each point (float [n] degrees twice)."""
+
+
+class Bells(Protocol):
+    """Sends messages to the workers of a stage."""
+
+    def ring(self, row: OutboxRow) -> None:
+        """Returns once the broker has the message. Raises Unavailable: nothing was sent, or nobody knows."""

@@ -1,9 +1,7 @@
 """The pooled connection to PostgreSQL, and what becomes of its errors."""
 
 import contextlib
-import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Iterator, Sequence
 
 import psycopg
 from g3_kit import logs
@@ -12,16 +10,11 @@ from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-Value = TypeVar("Value")
+from g3_orchestrator.repeating import Lost
 
 # Serialization failure, deadlock, and a server that is shutting down or starting.
 _PASSING = frozenset({"40001", "40P01", "57P01", "57P02", "57P03"})
-_TRIES = 4
 _log = logs.get("g3_orchestrator.store")
-
-
-class Lost(Unavailable):
-    """The transaction was rolled back, or nobody knows: the same call may be made again."""
 
 
 def driver_url(database_url: str) -> str:
@@ -96,17 +89,6 @@ _NOTIFY = text(
     "SELECT pg_notify(channel, payload)"
     " FROM unnest(CAST(:channels AS text[]), CAST(:payloads AS text[])) AS note (channel, payload)"
 )
-
-
-def again(call: Callable[[], Value]) -> Value:
-    """The call, repeated a few times with growing waits while its transaction is Lost. The call must be idempotent."""
-    for attempt in range(1, _TRIES):
-        try:
-            return call()
-        except Lost as error:
-            _log.warning("a transaction is repeated", reason=error.message, attempt=attempt)
-            time.sleep(0.05 * 4**attempt)
-    return call()
 
 
 @contextlib.contextmanager

@@ -10,9 +10,10 @@ from g3_kit.errors import Conflict, Missing, Rejected
 from sqlalchemy import text
 
 from g3_orchestrator.model import Event, Job, NewJob
+from g3_orchestrator.repeating import again
 from g3_orchestrator.states import JobState, check
 from g3_orchestrator.store.documents import job_in
-from g3_orchestrator.store.engine import Database, again
+from g3_orchestrator.store.engine import Database
 from g3_orchestrator.store.port import JOBS_CHANNEL, OUTBOX_CHANNEL, Cursor
 
 JOB_COLUMNS = """

@@ -7,7 +7,8 @@ from g3_kit.errors import Conflict, Missing, Rejected
 from sqlalchemy import text
 
 from g3_orchestrator.model import ApiKey, Tenant
-from g3_orchestrator.store.engine import Database, again
+from g3_orchestrator.repeating import again
+from g3_orchestrator.store.engine import Database
 from g3_orchestrator.store.jobs import uuid7
 
 _COLUMNS = "key_id, tenant_id, prefix, key_hash, label, created_at, revoked_at"

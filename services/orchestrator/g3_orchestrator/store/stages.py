@@ -9,9 +9,10 @@ from g3_kit.errors import Missing
 from sqlalchemy import Connection, text
 
 from g3_orchestrator.model import Answer, Release, Retrieval
+from g3_orchestrator.repeating import again
 from g3_orchestrator.states import StageName
 from g3_orchestrator.store.documents import Row, job_in, match_in, stage_in
-from g3_orchestrator.store.engine import Database, again
+from g3_orchestrator.store.engine import Database
 from g3_orchestrator.store.jobs import JOB_COLUMNS
 from g3_orchestrator.store.work import PostgresStageWork
 

@@ -1,0 +1,22 @@
+"""Ringing over the broker."""
+
+from g3_kit.celery_app import Bell
+
+from g3_orchestrator.model import OutboxRow
+
+
+class CeleryBells:
+    """The role Bells, by Celery messages. Thread-safe."""
+
+    def __init__(self, broker_url: str) -> None:
+        """Connects at the first ring."""
+        self._bell = Bell(broker_url)
+
+    def ring(self, row: OutboxRow) -> None:
+        """See Bells.ring."""
+        body = {"job_id": str(row.job_id), "stage": row.stage.value, "attempt": row.attempt}
+        self._bell.ring(row.stage.queue, body)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._bell.close()
