@@ -1,0 +1,56 @@
+"""The port: what the service asks of a vector index. `MilvusIndex` and `FaissIndex` pass one contract suite."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from g3_retrieval.references import Collection, Found, ReferenceVectors, Search, Version
+
+
+class Index(Protocol):
+    """Collection versions behind aliases. Thread-safe; every method may raise `Unavailable`, or `Late`.
+
+    Names of versions and of aliases are one space: a name is never both.
+    """
+
+    def create(self, collection: str, dimension: int, model: str) -> Collection:
+        """Make a version; a repeat is harmless.
+
+        Raises `Conflict` when it exists with another model or dimension, or an alias has that name.
+        """
+
+    def version(self, collection: str) -> Version:
+        """What a version is made for, without counting it. Raises `Missing` when there is none (aliases do not count)."""
+
+    def upsert(self, collection: str, model: str, references: ReferenceVectors) -> int:
+        """Insert or replace by id, durably; gives how many references were written (the last of those sharing an id).
+
+        Raises `Missing` when there is no such version (aliases are not written to), `Mismatch` on another model or
+        dimension.
+        """
+
+    def publish(self, collection: str, alias: str) -> str:
+        """Point `alias` at a version; gives the version it named before, or "".
+
+        Raises `Missing` when there is no such version, `Conflict` when a version is named like the alias.
+        """
+
+    def drop(self, collection: str) -> None:
+        """Remove a version. Raises `Missing`, or `Conflict` while an alias points at it."""
+
+    def search(self, search: Search) -> Found:
+        """Find references. Raises `Missing`, `Mismatch`; `NotYet` for farthest on an index that is not exact."""
+
+    def describe(self, name: str) -> Collection:
+        """State a version or what an alias names, with its exact count. Raises `Missing`."""
+
+    def list(self) -> Sequence[Collection]:
+        """Every version, by name."""
+
+    def held(self, name: str, ids: Sequence[str]) -> Sequence[str]:
+        """Those of `ids` that a version or alias holds, in the order asked. Raises `Missing`."""
+
+    def problem(self) -> str | None:
+        """What is wrong with the index now, in a few words; None when it answers. Never raises, never blocks long."""
+
+    def close(self) -> None:
+        """Let go of what is held. Nothing may be asked afterwards."""

@@ -1,0 +1,307 @@
+"""`Index` on Milvus, in the subset that milvus-lite and a Milvus core share (no templates, no nullable fields)."""
+
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from g3_geography import Coordinates, Place
+from g3_kit.errors import Conflict, Missing, NotYet, Unavailable
+from pymilvus import DataType, MilvusClient
+from pymilvus.exceptions import MilvusException
+
+from g3_retrieval.answers import answer
+from g3_retrieval.milvus_calls import NO_INDEX, NOT_LOADED, translated
+from g3_retrieval.milvus_catalogue import MilvusCatalogue, physical
+from g3_retrieval.milvus_expressions import expression, one_of
+from g3_retrieval.ranking import Ranked
+from g3_retrieval.references import (
+    MAX_TEXT_BYTES,
+    Collection,
+    Dissimilar,
+    Filter,
+    Found,
+    Match,
+    Reference,
+    ReferenceVectors,
+    Search,
+    Vectors,
+    Version,
+    similarity,
+)
+
+_TEXTS = ("city", "state", "country", "country_code", "author")
+_FIELDS = ["latitude", "longitude", *_TEXTS]
+_HELD_AT_ONCE = 4_000
+_MIN_EF = 128
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class MilvusOptions:
+    """How a Milvus is used."""
+
+    index: Literal["FLAT", "HNSW"] = "FLAT"
+    """Of collections made from now on. FLAT is exact; HNSW is for millions, and cannot answer `farthest`."""
+    hnsw_m: int = 32
+    hnsw_ef_construction: int = 256
+    consistency: Literal["Strong", "Session", "Bounded", "Eventually"] = "Session"
+    """Of searches. Session sees what this process wrote; Strong also waits for what others wrote (0.4 s on a core)."""
+    deadline_s: float = 10.0
+    """Of one search or catalogue call."""
+    write_deadline_s: float = 60.0
+    """Of one upsert, creation or load: a core that has been killed takes half a minute to load."""
+
+
+class MilvusIndex:
+    """See `Index`. Writes to one collection are serialised here: milvus-lite loses rows of concurrent writers."""
+
+    def __init__(self, uri: str, token: str = "", options: MilvusOptions | None = None) -> None:
+        """Connect to `uri`. Raises `Unavailable` when nobody answers there."""
+        # It logs every failed call with its stack, also those that are answers here (no such alias).
+        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+        self._options = options or MilvusOptions()
+        with translated():
+            self._client = MilvusClient(uri=uri, token=token, timeout=self._options.deadline_s)
+        self._catalogue = MilvusCatalogue(self._client, self._options.deadline_s)
+        self._writing: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+        self._naming = threading.RLock()
+        self._index_types: dict[str, str] = {}
+
+    def create(self, collection: str, dimension: int, model: str) -> Collection:
+        """See `Index.create`. A creation that was cut off half-way is completed by the repeat."""
+        wanted = Version(collection, model, dimension)
+        with self._naming:
+            if self._catalogue.aliased(collection):
+                raise Conflict(f"{collection!r} is an alias", field="collection")
+            existing = self._catalogue.versions().get(collection)
+            if existing not in (None, wanted):
+                raise Conflict(f"{collection!r} exists with another model or dimension", field="collection")
+            with translated(collection):
+                if existing is None:
+                    self._make(wanted)
+                else:
+                    self._load(wanted)
+            self._catalogue.versions()
+        return self.describe(collection)
+
+    def version(self, collection: str) -> Version:
+        """See `Index.version`."""
+        return self._catalogue.version(collection)
+
+    def upsert(self, collection: str, model: str, references: ReferenceVectors) -> int:
+        """See `Index.upsert`."""
+        version = self._catalogue.version(collection)
+        version.check(model, references.dimension)
+        written = references.last_of_each()
+        vectors = written.stored()
+        rows = [
+            {"id": reference.id, "vector": vector, **_columns(reference)}
+            for reference, vector in zip(written.references, vectors, strict=True)
+        ]
+        try:
+            with self._writing[collection], translated(collection):
+                self._client.upsert(physical(version), rows, timeout=self._options.write_deadline_s)
+        except Missing:
+            self._catalogue.forget(collection)
+            raise
+        return len(rows)
+
+    def publish(self, collection: str, alias: str) -> str:
+        """See `Index.publish`."""
+        with self._naming:
+            versions = self._catalogue.versions()
+            if collection not in versions:
+                raise Missing(f"there is no collection version {collection!r}", field="collection")
+            if alias in versions:
+                raise Conflict(f"{alias!r} is a collection version", field="alias")
+            previous = self._catalogue.aliased(alias)
+            name = physical(versions[collection])
+            with translated(collection):
+                # What is published must answer at once, also after a restart of Milvus has released it.
+                self._load(versions[collection])
+                point = self._client.alter_alias if previous else self._client.create_alias
+                point(name, alias, timeout=self._options.deadline_s)
+        return previous.name if previous else ""
+
+    def drop(self, collection: str) -> None:
+        """See `Index.drop`. Milvus 2.3 drops a collection under its aliases, so they are looked at first."""
+        with self._naming, self._writing[collection]:
+            version = self._catalogue.versions().get(collection)
+            if version is None:
+                raise Missing(f"there is no collection version {collection!r}", field="collection")
+            if aliases := self._catalogue.aliases(version):
+                raise Conflict(f"{collection!r} is published as {', '.join(aliases)}", field="collection")
+            with translated(collection):
+                self._client.drop_collection(physical(version), timeout=self._options.write_deadline_s)
+            self._catalogue.forget(collection)
+            self._index_types.pop(physical(version), None)
+
+    def search(self, search: Search) -> Found:
+        """See `Index.search`."""
+        return self._catalogue.with_version(search.collection, lambda version: self._search(search, version))
+
+    def describe(self, name: str) -> Collection:
+        """See `Index.describe`."""
+        return self._catalogue.with_version(name, self._described)
+
+    def list(self) -> Sequence[Collection]:
+        """See `Index.list`."""
+        versions = self._catalogue.versions()
+        return [self._described(versions[name]) for name in sorted(versions)]
+
+    def held(self, name: str, ids: Sequence[str]) -> Sequence[str]:
+        """See `Index.held`."""
+
+        def ask(version: Version) -> Sequence[str]:
+            found: set[str] = set()
+            for start in range(0, len(ids), _HELD_AT_ONCE):
+                wanted = one_of("id", ids[start : start + _HELD_AT_ONCE])
+                found.update(row["id"] for row in self._query(version, wanted, ["id"]))
+            return [asked for asked in ids if asked in found]
+
+        return self._catalogue.with_version(name, ask)
+
+    def problem(self) -> str | None:
+        """See `Index.problem`."""
+        try:
+            with translated():
+                self._client.get_server_version(timeout=1.0)
+        except (Unavailable, MilvusException):
+            return "Milvus does not answer"
+        return None
+
+    def close(self) -> None:
+        """See `Index.close`."""
+        self._client.close()
+
+    def _make(self, version: Version) -> None:
+        name = physical(version)
+        schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
+        schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=MAX_TEXT_BYTES)
+        schema.add_field("vector", DataType.FLOAT_VECTOR, dim=3 * version.dimension)
+        schema.add_field("latitude", DataType.DOUBLE)
+        schema.add_field("longitude", DataType.DOUBLE)
+        for text in _TEXTS:
+            schema.add_field(text, DataType.VARCHAR, max_length=MAX_TEXT_BYTES)
+        self._client.create_collection(
+            name,
+            schema=schema,
+            index_params=self._index_params(),
+            consistency_level="Strong",
+            timeout=self._options.write_deadline_s,
+        )
+        # For whoever looks at Milvus itself; the name stays the authority.
+        self._client.alter_collection_properties(
+            name, {"g3.model": version.model, "g3.dimension": str(version.dimension)}, timeout=self._options.deadline_s
+        )
+
+    def _index_params(self) -> Any:
+        params = self._client.prepare_index_params()
+        built = {"M": self._options.hnsw_m, "efConstruction": self._options.hnsw_ef_construction}
+        kind = self._options.index
+        params.add_index("vector", index_type=kind, metric_type="IP", params=built if kind == "HNSW" else {})
+        return params
+
+    def _load(self, version: Version) -> None:
+        name, deadline_s = physical(version), self._options.write_deadline_s
+        try:
+            self._client.load_collection(name, timeout=deadline_s)
+        except MilvusException as error:
+            if error.code != NO_INDEX:
+                raise
+            self._client.create_index(name, self._index_params(), timeout=deadline_s)
+            self._client.load_collection(name, timeout=deadline_s)
+
+    def _loaded(self, version: Version, ask: Callable[[], Answer]) -> Answer:
+        """`ask`, and once more after a load when Milvus was restarted and has released the collection."""
+        with translated(version.name):
+            try:
+                return ask()
+            except MilvusException as error:
+                if error.code not in NOT_LOADED:
+                    raise
+            self._load(version)
+            return ask()
+
+    def _query(self, version: Version, wanted: str, fields: list[str]) -> Sequence[dict[str, Any]]:
+        return self._loaded(
+            version,
+            lambda: self._client.query(
+                physical(version),
+                filter=wanted,
+                output_fields=fields,
+                consistency_level="Strong",
+                timeout=self._options.deadline_s,
+            ),
+        )
+
+    def _described(self, version: Version) -> Collection:
+        count = int(self._query(version, "", ["count(*)"])[0]["count(*)"])
+        aliases = self._catalogue.aliases(version)
+        index = f"milvus/{self._index_type(version)}"
+        return Collection(version.name, version.dimension, version.model, count, aliases, index)
+
+    def _index_type(self, version: Version) -> str:
+        name = physical(version)
+        if name not in self._index_types:
+            with translated(version.name):
+                described = self._client.describe_index(name, "vector", timeout=self._options.deadline_s)
+            self._index_types[name] = str((described or {}).get("index_type", "unknown"))
+        return self._index_types[name]
+
+    def _search(self, search: Search, version: Version) -> Found:
+        version.check(search.model, search.vectors.dimension)
+        if search.dissimilar_kind is Dissimilar.FARTHEST and self._index_type(version) != "FLAT":
+            raise NotYet("farthest is an exact search: this collection's index is approximate", field="dissimilar_kind")
+        similar, dissimilar = answer(search, lambda query: self._ranked(version, query, search.filter))
+        return Found(similar, dissimilar, version.name, version.model)
+
+    def _ranked(self, version: Version, query: Vectors, wanted: Filter) -> Ranked:
+        passing = expression(wanted)
+
+        def ranked(limit: int) -> Sequence[Match]:
+            [hits] = self._loaded(
+                version,
+                lambda: self._client.search(
+                    physical(version),
+                    data=[query],
+                    filter=passing,
+                    limit=limit,
+                    output_fields=_FIELDS,
+                    search_params=self._search_params(version, limit),
+                    consistency_level=self._options.consistency,
+                    timeout=self._options.deadline_s,
+                ),
+            )
+            return [_match(hit) for hit in hits]
+
+        return ranked
+
+    def _search_params(self, version: Version, limit: int) -> dict[str, Any]:
+        if self._index_type(version) == "HNSW":
+            return {"metric_type": "IP", "params": {"ef": max(_MIN_EF, limit)}}
+        return {"metric_type": "IP"}
+
+
+def _columns(reference: Reference) -> dict[str, Any]:
+    place = reference.place
+    return {
+        "latitude": reference.coordinates.latitude,
+        "longitude": reference.coordinates.longitude,
+        "city": place.city,
+        "state": place.state,
+        "country": place.country,
+        "country_code": place.country_code,
+        "author": reference.author,
+    }
+
+
+def _match(hit: Any) -> Match:
+    row = hit["entity"]
+    place = Place(row["city"], row["state"], row["country"], row["country_code"])
+    coordinates = Coordinates(row["latitude"], row["longitude"])
+    return Match(Reference(str(hit["id"]), coordinates, place, row["author"]), similarity(hit["distance"]))

@@ -1,0 +1,102 @@
+"""What callers may ask, checked before any index is asked."""
+
+from collections.abc import Sequence
+
+from g3_kit.errors import Rejected, TooLarge
+
+from g3_retrieval.index import Index
+from g3_retrieval.references import (
+    MAX_DIMENSION,
+    Collection,
+    Found,
+    ReferenceVectors,
+    Search,
+    Version,
+    check_model,
+    check_name,
+    check_text,
+)
+
+DEFAULT_ALIAS = "references"
+MAX_UPSERTED = 1_000
+MAX_FOUND = 1_000
+MAX_HELD = 10_000
+MAX_EXCLUDED = 10_000
+"""Excluded ids, and excluded authors, of one search."""
+
+
+class Retrieval:
+    """The service over one index. Raises what `Index` raises, and `Rejected` or `TooLarge` on bad input."""
+
+    def __init__(self, index: Index) -> None:
+        """Ask `index`."""
+        self._index = index
+
+    def create(self, collection: str, dimension: int, model: str) -> Collection:
+        """Make a version; see `Index.create`."""
+        check_name(collection, "collection")
+        check_model(model)
+        if not 1 <= dimension <= MAX_DIMENSION:
+            raise Rejected(f"dimension must lie between 1 and {MAX_DIMENSION}", field="dimension")
+        return self._index.create(collection, dimension, model)
+
+    def check_upsert(self, collection: str, model: str, count: int) -> Version:
+        """Refuse a whole batch before its items are read; gives the version that would be written.
+
+        Raises `Mismatch` on another model: no item of such a batch can be right.
+        """
+        check_name(collection, "collection")
+        check_model(model)
+        if count > MAX_UPSERTED:
+            raise TooLarge(f"at most {MAX_UPSERTED} references a call, not {count}", field="references")
+        version = self._index.version(collection)
+        version.check(model)
+        return version
+
+    def upsert(self, collection: str, model: str, references: ReferenceVectors) -> int:
+        """Write references; see `Index.upsert`."""
+        return self._index.upsert(collection, model, references) if len(references) else 0
+
+    def publish(self, collection: str, alias: str) -> str:
+        """Point an alias (the default one when empty) at a version; see `Index.publish`."""
+        check_name(collection, "collection")
+        alias = alias or DEFAULT_ALIAS
+        check_name(alias, "alias")
+        return self._index.publish(collection, alias)
+
+    def drop(self, collection: str) -> None:
+        """Remove a version; see `Index.drop`."""
+        check_name(collection, "collection")
+        self._index.drop(collection)
+
+    def search(self, search: Search) -> Found:
+        """Find references; see `Index.search`."""
+        check_name(search.collection, "collection")
+        check_model(search.model)
+        for name in ("similar", "dissimilar"):
+            if getattr(search, name) > MAX_FOUND:
+                raise Rejected(f"{name} must be at most {MAX_FOUND}", field=name)
+        for name in ("excluded_ids", "excluded_authors"):
+            if len(getattr(search.filter, name)) > MAX_EXCLUDED:
+                raise TooLarge(f"at most {MAX_EXCLUDED} {name}", field=f"filter.{name}")
+        return self._index.search(search)
+
+    def describe(self, name: str) -> Collection:
+        """State a version or an alias (the default one when empty)."""
+        name = name or DEFAULT_ALIAS
+        check_name(name, "collection")
+        return self._index.describe(name)
+
+    def list(self) -> Sequence[Collection]:
+        """Every version, by name."""
+        return self._index.list()
+
+    def held(self, name: str, ids: Sequence[str]) -> Sequence[str]:
+        """Those of `ids` that are there, in the order asked."""
+        name = name or DEFAULT_ALIAS
+        check_name(name, "collection")
+        if len(ids) > MAX_HELD:
+            raise TooLarge(f"at most {MAX_HELD} ids a call, not {len(ids)}", field="ids")
+        for asked in ids:
+            check_text(asked, "ids")
+        return self._index.held(name, ids)
