@@ -180,8 +180,13 @@ class Stack:
             return True
         if stopping.is_set():
             return False
-        slow = [child.program.name for child in self._supervisor.unready(names)]
-        raise Unavailable(f"not ready after {timeout_s:.0f} s: {', '.join(slow)}; the logs are in {self._home.logs}")
+        unready = self._supervisor.unready(names)
+        dying = [child.program.name for child in unready if child.failures]
+        if dying:
+            words = "; ".join(f"{name} says: {_last_words(self._home.logs / f'{name}.log')}" for name in dying)
+            raise Unavailable(f"cannot start {', '.join(dying)}. {words}")
+        slow = ", ".join(child.program.name for child in unready)
+        raise Unavailable(f"not ready after {timeout_s:.0f} s: {slow}; the logs are in {self._home.logs}")
 
     # --- what the user needs ------------------------------------------------------------------------------------
 
@@ -197,6 +202,11 @@ class Stack:
         if "G3_HOME" not in self._given:
             write_client(connection, client_file({}))
         return connection
+
+
+def _last_words(log: Path) -> str:
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1][:500] if lines else "nothing"
 
 
 def _unreachable(port: int) -> str | None:
