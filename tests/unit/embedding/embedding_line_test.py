@@ -23,9 +23,7 @@ LANES: list[Lane[int, int, int]] = [
     arrivals=st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["wanted", "late", "cancelled"])), max_size=60),
     room=st.integers(1, 7),
 )
-def test_each_lane_is_in_order_and_the_oldest_item_leads_each_batch(
-    arrivals: list[tuple[int, str]], room: int
-) -> None:
+def test_each_lane_is_in_order_and_the_oldest_item_leads_each_batch(arrivals: list[tuple[int, str]], room: int) -> None:
     line = WaitingLine()
     entries = []
     for number, (lane, fate) in enumerate(arrivals):
@@ -38,7 +36,7 @@ def test_each_lane_is_in_order_and_the_oldest_item_leads_each_batch(
     while (lane_now := line.first_lane()) is not None:
         assert lane_now is left[0][0].lane
         wanted, unwanted = line.take(lane_now, room, now_s=10.0)
-        assert 0 < len(wanted) + len(unwanted)
+        assert len(wanted) + len(unwanted) > 0
         assert len(wanted) <= room
         mine = [(entry, fate) for entry, fate in left if entry.lane is lane_now]
         taken = mine[: len(wanted) + len(unwanted)]
