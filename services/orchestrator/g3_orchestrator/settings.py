@@ -22,6 +22,10 @@ class ProtocolSettings(StoreSettings):
     """False: no job is put to the LMM."""
     generate_budget_s: PositiveFloat = 120.0
     """How long a job waits for the LMM before it goes on without."""
+    lease_s: PositiveFloat = 30.0
+    """How long a silent worker keeps its stage."""
+    ring_again_s: PositiveFloat = 15.0
+    """How long a message may go without a claim before it is sent again."""
     stage_attempts: PositiveInt = 5
     """Attempts of one stage before it is given up."""
 
@@ -32,6 +36,8 @@ class ProtocolSettings(StoreSettings):
             generation_enabled=self.generation_enabled,
             generate_budget_s=self.generate_budget_s,
             max_attempts=self.stage_attempts,
+            lease_s=self.lease_s,
+            ring_again_s=self.ring_again_s,
         )
 
 
