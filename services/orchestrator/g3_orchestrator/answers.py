@@ -5,7 +5,7 @@ Tried in this order, and of several finds the last, where the conclusion stands:
 1. JSON anywhere in the text: an object with a latitude and a longitude, a GeoJSON point.
 2. `latitude …` and `longitude …` in prose, in either order.
 3. Angles with hemispheres: `48.8584 N, 2.2945 E`, `N 48.8584 E 2.2945`, `33°51'35" S 151°12'40" E`.
-4. A pair in brackets, or a text that is nothing but a pair: latitude first.
+4. A pair after `latitude, longitude`, in brackets, or that is the whole text: latitude first.
 
 Signs, integers, the Unicode minus and degree signs are fine. Every number that comes out stands in the text.
 """
@@ -38,6 +38,7 @@ _NAMED = re.compile(
 _LETTERED = re.compile(rf"(?<!\w)([NSEW])\s?{_ANGLE}|{_ANGLE}{_HEMISPHERE}")
 _PAIR = rf"{_DEGREES}\s?°?\s?[,;]\s?{_DEGREES}\s?°?"
 _BRACKETED = re.compile(rf"[(\[]\s?{_PAIR}\s?[)\]]")
+_HEADED = re.compile(rf"(?i:\blat(?:itude)?\W{{1,6}}(?:and )?(?:lon(?:g(?:itude)?)?|lng)\b){_LINK}{_PAIR}")
 _ALONE = re.compile(rf"\W{{0,8}}?{_DEGREES}\s?°?\s?[,;\s]\s?{_DEGREES}\s?°?\W{{0,8}}")
 _JSON_ANGLE = re.compile(rf"\s?{_ANGLE}{_HEMISPHERE}?\s?")
 _REFUSAL = re.compile(
@@ -59,14 +60,21 @@ _LONGITUDE_KEYS = frozenset({"longitude", "lon", "long", "lng"})
 Point = tuple[float, float]
 
 
+class _Contradictory(Exception):
+    """A latitude was called east or west, or a longitude north or south: no other reading is to be trusted."""
+
+
 def read(text: str) -> Coordinates | DropReason:
     """The coordinates that the text states, or why it gives none. Never raises; reads the first 16 Ki characters."""
     plain = text[:MAX_CHARACTERS].translate(_PLAIN)
     plain = re.sub(r"[^\S\n]+", " ", re.sub(r"\s*\n\s*", "\n", plain))
-    for way in (_from_json, _from_names, _from_letters, _from_pair):
-        point = way(plain)
-        if point is not None:
-            return _gated(*point)
+    try:
+        for way in (_from_json, _from_names, _from_letters, _from_pair):
+            point = way(plain)
+            if point is not None:
+                return _gated(*point)
+    except _Contradictory:
+        return DropReason.UNPARSABLE
     return DropReason.REFUSED if _REFUSAL.search(plain) else DropReason.UNPARSABLE
 
 
@@ -131,13 +139,18 @@ def _number(value: object, hemispheres: str) -> float | None:
 def _from_names(text: str) -> Point | None:
     found: Point | None = None
     latitude = longitude = None
+    sound = True
     for match in _NAMED.finditer(text):
+        angle = _angle(match.groups()[3:], "NS" if match[1] else "EW")
+        sound = sound and angle is not None
         if match[1]:
-            latitude = _angle(match.groups()[3:], "NS")
+            latitude = angle
         else:
-            longitude = _angle(match.groups()[3:], "EW")
+            longitude = angle
         if latitude is not None and longitude is not None:
             found, latitude, longitude = (latitude, longitude), None, None
+    if found is None and not sound:
+        raise _Contradictory
     return found
 
 
@@ -157,9 +170,8 @@ def _from_letters(text: str) -> Point | None:
 
 
 def _from_pair(text: str) -> Point | None:
-    alone = _ALONE.fullmatch(text)
-    bracketed = list(_BRACKETED.finditer(text))
-    match = bracketed[-1] if bracketed else alone
+    pairs = [*_HEADED.finditer(text)] or [*_BRACKETED.finditer(text)]
+    match = pairs[-1] if pairs else _ALONE.fullmatch(text)
     return (float(match[1]), float(match[2])) if match else None
 
 

@@ -14,7 +14,7 @@ from g3_kit.errors import Conflict, Rejected
 
 from g3_orchestrator.model import Answer, Failure, Job, Result, Retrieval, Stage
 from g3_orchestrator.repeating import again
-from g3_orchestrator.states import StageName, StageState
+from g3_orchestrator.states import JobState, StageName, StageState
 from g3_orchestrator.store.port import StageStore, StageWork
 
 GENERATION = "generation"
@@ -174,7 +174,8 @@ class Stages:
 
     def _fail(self, ref: Ref, failure: Failure, retryable: bool) -> None:
         with self._store.locked(ref.job_id, ref.stage) as work:
-            if _ended_by(work.stage, ref, StageState.DEAD):
+            # A cancelled job killed its stage too, and that is news for the worker.
+            if _ended_by(work.stage, ref, StageState.DEAD) and work.job.state is not JobState.CANCELLED:
                 return
             stage = _held(work, ref)
             reason = f"{failure.code}: {failure.message}"

@@ -137,7 +137,9 @@ def _result_in(row: Row, release: Release | None) -> Result | None:
 
 
 def _timing_in(written: Row) -> StageTiming:
-    return StageTiming(StageName(written["stage"]), written["waited_s"], written["worked_s"], written["attempts"])
+    return StageTiming(
+        StageName(written["stage"]), float(written["waited_s"]), float(written["worked_s"]), written["attempts"]
+    )
 
 
 def stage_in(row: Row) -> Stage:
