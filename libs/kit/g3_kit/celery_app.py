@@ -24,9 +24,12 @@ QUEUES = ("coordinate", "generate", "ingest", "webhooks")
 TASKS = {queue: f"g3.{queue}" for queue in QUEUES}
 """The name of the task behind each queue: `g3.coordinate(job_id, stage, attempt)`."""
 
-# Redelivery of a message whose worker died without a word. A task that takes longer is delivered again, and the
-# second delivery's claim is refused.
-_VISIBILITY_S = 60
+VISIBILITY_S = 60
+"""Seconds until the embedded broker delivers again what a worker took and never acknowledged. A task that takes longer
+is delivered again too, and the second delivery's claim is refused."""
+
+# An embedded broker that does not answer is given up after this long, connecting included.
+_CONNECT_S = 5
 # RabbitMQ drops a message after this many deliveries; the sweeper rings again for whatever still has work to do.
 _DELIVERY_LIMIT = 20
 _DEAD_LETTERS = "g3.dead"
@@ -61,14 +64,16 @@ def _dead_letter_queue(name: str) -> kombu.Queue:
     return kombu.Queue(f"{name}.dead", exchange, routing_key=name, queue_arguments={"x-queue-type": "quorum"})
 
 
-def _transport_options(broker_url: str) -> dict[str, Any]:
+def _transport_options(broker_url: str, visibility_s: int = VISIBILITY_S) -> dict[str, Any]:
     if not _is_embedded(broker_url):
         return {"confirm_publish": True, "socket_timeout": 10.0}
     return {
         "conn_string": _conninfo(broker_url),
         "init_extension": False,
         "use_notify": True,
-        "visibility_timeout": _VISIBILITY_S,
+        "visibility_timeout": visibility_s,
+        # How long a call waits for a connection to PostgreSQL; kombu's own choice is 30 s.
+        "pool_timeout": _CONNECT_S,
         # NOTIFY wakes the reader: the poll behind it only catches what a lost notification left.
         "polling_interval": 1.0,
         "wait_time_seconds": 0,
@@ -80,7 +85,7 @@ def _conninfo(broker_url: str) -> str:
     """libpq's key-value form: pgmq reads a URL by itself and loses the host of a Unix socket on the way."""
     given = conninfo_to_dict(urlsplit(broker_url)._replace(scheme="postgresql").geturl())
     kept = {key: str(given.get(key, "")) for key in ("host", "port", "dbname", "user", "password")}
-    return make_conninfo(**{key: value for key, value in kept.items() if value})
+    return make_conninfo(**{key: value for key, value in kept.items() if value}, connect_timeout=_CONNECT_S)
 
 
 def _url(broker_url: str) -> str:
@@ -91,15 +96,29 @@ def _url(broker_url: str) -> str:
     return "pgmq://localhost" if scheme == "pgmq" else broker_url
 
 
-def celery_app(room: str, broker_url: str, *, queues: Sequence[str] = QUEUES, concurrency: int = 4) -> celery.Celery:
+def _transport(broker_url: str) -> str | None:
+    return "g3_kit.embedded_broker:Transport" if _is_embedded(broker_url) else None
+
+
+def celery_app(
+    room: str,
+    broker_url: str,
+    *,
+    queues: Sequence[str] = QUEUES,
+    concurrency: int = 4,
+    visibility_s: int = VISIBILITY_S,
+) -> celery.Celery:
     """The Celery app of `room`, which works or feeds `queues` of the broker at `broker_url`.
+
+    `visibility_s` is for the embedded broker alone: RabbitMQ sees at once that a worker has gone.
 
     Raises Rejected for a broker that is neither RabbitMQ nor the embedded one.
     """
     embedded = _is_embedded(broker_url)
     app = celery.Celery(room, broker=_url(broker_url), set_as_current=False)
     app.conf.update(
-        broker_transport_options=_transport_options(broker_url),
+        broker_transport=_transport(broker_url),
+        broker_transport_options=_transport_options(broker_url, visibility_s),
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_connection_timeout=5.0,
@@ -168,7 +187,12 @@ def purge(broker_url: str, *, queues: Sequence[str] = QUEUES) -> int:
 
 
 def _connection(broker_url: str) -> kombu.Connection:
-    return kombu.Connection(_url(broker_url), transport_options=_transport_options(broker_url), connect_timeout=5.0)
+    return kombu.Connection(
+        _url(broker_url),
+        transport=_transport(broker_url),
+        transport_options=_transport_options(broker_url),
+        connect_timeout=_CONNECT_S,
+    )
 
 
 class _translated:  # noqa: N801 - read as a verb: `with _translated():`

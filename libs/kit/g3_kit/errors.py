@@ -15,7 +15,7 @@
         ├── Exhausted       try again after retry_after_s     RESOURCE_EXHAUSTED   429
         └── Late            the deadline passed               DEADLINE_EXCEEDED    504
 
-`g3_kit.grpc` maps it to gRPC status and back; the orchestrator's API maps it to RFC 9457 problem details.
+`g3_kit.grpc_status` maps it to gRPC status and back; the orchestrator's API maps it to RFC 9457 problem details.
 The message of an error is written for the caller: it never carries a stack, a path or a secret.
 """
 

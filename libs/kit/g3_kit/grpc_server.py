@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import grpc
@@ -16,7 +17,7 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import Counter, Histogram
 
 from g3_kit import logs
-from g3_kit.errors import G3Error, Late
+from g3_kit.errors import G3Error, Late, Unavailable
 from g3_kit.grpc_status import status_of
 from g3_kit.health import Health
 from g3_kit.telemetry import SECONDS
@@ -49,8 +50,9 @@ class GrpcServer:
         """Listen on `host:port` once started; port 0 picks a free one."""
         self._limits = limits or Limits()
         self._health = health
-        # A fixed pool of health threads: a probe must be answered while every worker thread is busy.
         self._health_servicer = grpc_health.HealthServicer(experimental_non_blocking=True)
+        # Threads of its own: a probe must be answered while every other thread is busy.
+        self._probes = ThreadPoolExecutor(2, thread_name_prefix="probe")
         self._server = grpc.server(
             ThreadPoolExecutor(self._limits.threads, thread_name_prefix="grpc"),
             interceptors=[_Boundary()],
@@ -77,12 +79,15 @@ class GrpcServer:
         self._names.append(service_name)
 
     def start(self) -> None:
-        """Bind and serve. Raises RuntimeError when the port is taken."""
-        health_pb2_grpc.add_HealthServicer_to_server(self._health_servicer, self._server)
+        """Bind and serve. Raises Unavailable when the port is taken."""
+        health_pb2_grpc.add_HealthServicer_to_server(_Probed(self._health_servicer, self._probes), self._server)
         reflection.enable_server_reflection(
             [*self._names, grpc_health.SERVICE_NAME, reflection.SERVICE_NAME], self._server
         )
-        self.port = self._server.add_insecure_port(self._address)
+        try:
+            self.port = self._server.add_insecure_port(self._address)
+        except RuntimeError as error:
+            raise Unavailable(f"cannot listen on {self._address}: the port is taken, or not ours") from error
         self._publish(self._health.ready)
         self._server.start()
         self._watcher.start()
@@ -93,6 +98,7 @@ class GrpcServer:
         self._health.drain()
         self._publish(False)
         self._server.stop(self._limits.drain_s if grace_s is None else grace_s).wait()
+        self._probes.shutdown(wait=False)
         if self._watcher.is_alive():
             self._watcher.join()
 
@@ -110,6 +116,21 @@ class GrpcServer:
                 was = problems
             if not self._stopping.is_set():
                 self._publish(not problems)
+
+
+class _Probed:
+    """The health servicer's methods, each to be run by `probes`: grpc looks for that attribute on a method."""
+
+    def __init__(self, servicer: grpc_health.HealthServicer, probes: ThreadPoolExecutor) -> None:
+        self.Check = _run_by(probes, servicer.Check)
+        self.Watch = _run_by(probes, servicer.Watch)
+        self.Watch.experimental_non_blocking = True
+
+
+def _run_by(pool: ThreadPoolExecutor, method: Callable[..., Any]) -> Any:
+    behaviour: Any = partial(method)
+    behaviour.experimental_thread_pool = pool
+    return behaviour
 
 
 class _Boundary(grpc.ServerInterceptor):
@@ -184,10 +205,17 @@ class _Call:
                 if error.http_status >= 500:
                     _log.warning("call failed", method=self._method, code=error.code, reason=error.message)
                 self._context.abort_with_status(status_of(error))
-            # A servicer that has called context.abort itself has set a code; the stubs do not know of code().
-            elif isinstance(error, Exception) and not cast(Any, self._context).code():
+            elif _is_abort(error, self._context):
+                _CALLS.labels(self._method, cast(Any, self._context).code().name).inc()
+            elif isinstance(error, Exception):
                 _CALLS.labels(self._method, "INTERNAL").inc()
                 _log.error("call crashed", method=self._method, exc_info=error)
                 self._context.abort_with_status(status_of(G3Error("an internal error; the server's log has it")))
         finally:
             self._bound.__exit__(None, None, None)
+
+
+def _is_abort(error: BaseException, context: grpc.ServicerContext) -> bool:
+    # context.abort() sets a code and raises a bare Exception(). A code alone proves nothing: a servicer may set one and
+    # crash afterwards, and grpc would send the text of that crash to the caller.
+    return type(error) is Exception and not error.args and bool(cast(Any, context).code())

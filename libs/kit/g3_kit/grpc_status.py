@@ -1,5 +1,6 @@
 """The error tree as gRPC status, and back, with the details of google.rpc (AIP-193)."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,11 +21,16 @@ from g3_kit.errors import (
     Missing,
     NotYet,
     Rejected,
+    TooLarge,
     Unauthenticated,
     Unavailable,
 )
 
 DOMAIN = "g3"
+# A status travels in HTTP/2 headers, of which a peer takes 8 KiB: the text goes three times, once percent-encoded.
+_MESSAGE_BYTES = 1000
+# gRPC has one code for a quota and for a message over its size limit, but only the first is worth another try.
+_OVER_SIZE = re.compile(r"(Received|Sent) message larger than max \((\d+) vs\.? (\d+)\)")
 # For peers that are not ours and send no ErrorInfo. CANCELLED stays an error of the caller's own making.
 _BY_STATUS: dict[grpc.StatusCode, type[G3Error]] = {
     grpc.StatusCode.INVALID_ARGUMENT: Rejected,
@@ -44,17 +50,26 @@ _BY_STATUS: dict[grpc.StatusCode, type[G3Error]] = {
 
 def status_of(error: G3Error) -> grpc.Status:
     """The gRPC status of `error`: its message, ErrorInfo(reason=code), and RetryInfo or BadRequest where they apply."""
+    message = _short(error.message)
     details = [_packed(error_details_pb2.ErrorInfo(reason=error.code, domain=DOMAIN))]
     if error.retry_after_s is not None:
         wait = duration_pb2.Duration()
         wait.FromNanoseconds(int(error.retry_after_s * 1e9))
         details.append(_packed(error_details_pb2.RetryInfo(retry_delay=wait)))
     if error.field:
-        violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=error.message)
+        violation = error_details_pb2.BadRequest.FieldViolation(field=_short(error.field), description=message)
         details.append(_packed(error_details_pb2.BadRequest(field_violations=[violation])))
     code = code_pb2.Code.Value(error.grpc_status)
-    status: grpc.Status = rpc_status.to_status(status_pb2.Status(code=code, message=error.message, details=details))
+    status: grpc.Status = rpc_status.to_status(status_pb2.Status(code=code, message=message, details=details))
     return status
+
+
+def _short(text: str) -> str:
+    # Lone surrogates have no UTF-8, and a message may quote what a caller sent.
+    content = text.encode("utf-8", "replace")
+    if len(content) <= _MESSAGE_BYTES:
+        return content.decode()
+    return content[: _MESSAGE_BYTES - 3].decode("utf-8", "ignore") + "…"
 
 
 def _packed(message: object) -> any_pb2.Any:
@@ -69,6 +84,9 @@ def error_of(failure: grpc.RpcError) -> G3Error:
     call: Any = failure
     if not isinstance(call, grpc.Call):
         return G3Error(str(failure))
+    over = _OVER_SIZE.search(call.details() or "")
+    if over is not None:
+        return TooLarge(f"the message has {over[2]} bytes, the limit is {over[3]}")
     kind: type[G3Error] = _BY_STATUS.get(call.code(), G3Error)
     field, retry_after_s = "", None
     status = rpc_status.from_call(call)

@@ -25,7 +25,7 @@ class Health:
         """What is wrong now, by the name of the check; empty means ready."""
         with self._lock:
             checks = dict(self._checks)
-        found = {name: problem for name, check in checks.items() if (problem := check()) is not None}
+        found = {name: problem for name, check in checks.items() if (problem := _asked(check)) is not None}
         if self._draining.is_set():
             found["draining"] = "the room is shutting down"
         return found
@@ -43,3 +43,10 @@ class Health:
     def drain(self) -> None:
         """From now on the room is not ready."""
         self._draining.set()
+
+
+def _asked(check: Check) -> str | None:
+    try:
+        return check()
+    except Exception as error:  # noqa: BLE001 - a check that breaks has found something wrong; it must not end its asker
+        return f"the check itself failed ({type(error).__name__})"

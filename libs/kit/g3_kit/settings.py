@@ -4,12 +4,17 @@ pydantic-settings reads and checks them; this module adds what an operator sees:
 fault, and a dump at start in which nothing secret is left.
 """
 
+import re
 import sys
 from typing import Literal, TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+_QUERY = re.compile(r"[?#]")
+_PAST_USER = re.compile(r"[/?#@]")
+# libpq's key-value form, which a database setting may be given in.
+_PASSWORD = re.compile(r"(\bpassword\s*=\s*)(?:'(?:[^'\\]|\\.)*'?|\S+)", re.IGNORECASE)
 
 
 class RoomSettings(BaseSettings):
@@ -39,6 +44,17 @@ def load(cls: type[Settings]) -> Settings:
             reason = "is required" if fault["type"] == "missing" else fault["msg"]
             sys.stderr.write(f"{name}: {reason}{_about(cls, fault['loc'])}\n")
         raise SystemExit(2) from None
+    except SettingsError as error:
+        # A list or an object that is not JSON; pydantic-settings says which field, and the value only in its cause.
+        sys.stderr.write(f"{_of_source(cls, error)}\n")
+        raise SystemExit(2) from None
+
+
+def _of_source(cls: type[RoomSettings], error: SettingsError) -> str:
+    named = re.search(r'field "(\w+)"', str(error))
+    if named is None:
+        return f"the environment cannot be read: {error}"
+    return f"{str(cls.model_config.get('env_prefix', '')) + named[1].upper()}: is not valid JSON"
 
 
 def _about(cls: type[RoomSettings], location: tuple[int | str, ...]) -> str:
@@ -54,17 +70,23 @@ def redacted(settings: RoomSettings) -> dict[str, object]:
 def _redacted(value: object) -> object:
     if isinstance(value, SecretStr):
         return "***" if value.get_secret_value() else ""
-    if isinstance(value, str) and "://" in value:
-        return redacted_url(value)
+    if isinstance(value, str):
+        return redacted_url(value) if "://" in value else _PASSWORD.sub(r"\1***", value)
     return value if isinstance(value, bool | int | float | str | None) else str(value)
 
 
 def redacted_url(url: str) -> str:
-    """`url` with its password and its query values replaced by `***`."""
-    parts = urlsplit(url)
-    netloc = parts.netloc
-    if "@" in netloc:
-        user, _, place = netloc.rpartition("@")
-        netloc = f"{user.partition(':')[0]}:***@{place}" if ":" in user else f"***@{place}"
-    query = "&".join(f"{pair.partition('=')[0]}=***" for pair in parts.query.split("&")) if parts.query else ""
-    return urlunsplit((parts.scheme, netloc, parts.path, query, ""))
+    """`url` with its password, its query values and its fragment replaced by `***`.
+
+    It is cut by hand and from the right: a password that someone forgot to percent-encode may hold any of `/?#@`, and
+    what a URL parser makes of that would show a part of it.
+    """
+    scheme, _, rest = url.partition("://")
+    user, at, place = rest.rpartition("@")
+    name, colon, _ = user.partition(":")
+    shown = f"{name}:***@" if colon and not _PAST_USER.search(name) else "***@" if at else ""
+    cut = _QUERY.search(place)
+    where = place[: cut.start()] if cut else place
+    pairs = place[cut.end() :].partition("#")[0].split("&") if cut and cut[0] == "?" else []
+    query = "&".join(f"{pair.partition('=')[0]}=***" if "=" in pair else "***" for pair in pairs)
+    return f"{scheme}://{shown}{where}" + (f"?{query}" if query else "#***" if cut else "")

@@ -7,6 +7,7 @@ from threading import Thread
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from g3_kit.errors import Unavailable
 from g3_kit.health import Health
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
@@ -16,7 +17,7 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 def serve(host: str, port: int, health: Health) -> Callable[[], None]:
     """Serve `/metrics`, `/healthz` (alive) and `/readyz` (200 or 503 with the problems) and return what closes it.
 
-    Raises OSError when the port is taken.
+    Raises Unavailable when the port is taken.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -43,7 +44,10 @@ def serve(host: str, port: int, health: Health) -> Callable[[], None]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the parent's
             """Scrapes are not news."""
 
-    server = ThreadingHTTPServer((host, port), Handler)
+    try:
+        server = ThreadingHTTPServer((host, port), Handler)
+    except OSError as error:
+        raise Unavailable(f"cannot listen on {host}:{port} for metrics ({error.strerror})") from error
     server.daemon_threads = True
     thread = Thread(target=server.serve_forever, name="metrics", daemon=True)
     thread.start()
