@@ -77,14 +77,14 @@ class FakeSearcher(Faulty):
     def __init__(self, count: int = 100, model: str = MODEL, collection: str = COLLECTION) -> None:
         super().__init__()
         self.count, self.model, self.collection = count, model, collection
+        self._near = [_reference(f"near-{row}", 10 + row / 10, 20.0, 0.9 - row / 1000) for row in range(count)]
+        self._far = [_reference(f"far-{row}", -10 - row / 10, -160.0, 0.1 + row / 1000) for row in range(count)]
 
     def search(self, vectors: PhotoVectors, parameters: Parameters, similar: int, dissimilar: int) -> Found:
         """See Searcher.search."""
         self.called()
         if vectors.model != self.model:
             raise Mismatch("the collection was made by another model")
-        near = [_reference(f"near-{row}", 10 + row / 10, 20.0, 0.9 - row / 1000) for row in range(self.count)]
-        far = [_reference(f"far-{row}", -10 - row / 10, -160.0, 0.1 + row / 1000) for row in range(self.count)]
         box = search_box(parameters.hints)
         kept = [
             [
@@ -94,7 +94,7 @@ class FakeSearcher(Faulty):
                 and match.author not in parameters.excluded_authors
                 and (box is None or match.coordinates in box)
             ]
-            for matches in (near, far)
+            for matches in (self._near[: self.count], self._far[: self.count])
         ]
         return Found(tuple(kept[0][:similar]), tuple(kept[1][:dissimilar]), self.collection, self.model)
 

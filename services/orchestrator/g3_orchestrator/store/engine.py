@@ -1,19 +1,26 @@
 """The pooled connection to PostgreSQL, and what becomes of its errors."""
 
 import contextlib
+import math
+import time
 from collections.abc import Iterator, Sequence
+from typing import Any, cast
 
 import psycopg
 from g3_kit import logs
 from g3_kit.errors import Exhausted, G3Error, Unavailable
-from sqlalchemy import Connection, Engine, create_engine, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from g3_orchestrator.repeating import Lost
 
 # Serialization failure, deadlock, and a server that is shutting down or starting.
 _PASSING = frozenset({"40001", "40P01", "57P01", "57P02", "57P03"})
+# A connection that was used a moment ago is there.
+_RESTED_S = 5.0
+Notes = Sequence[tuple[str, str]]
+"""(channel, payload) of notifications."""
 _log = logs.get("g3_orchestrator.store")
 
 
@@ -42,7 +49,6 @@ class Database:
             max_overflow=0,
             # Longer waits only hide that the pool is too small.
             pool_timeout=5.0,
-            pool_pre_ping=True,
             pool_recycle=1800,
             connect_args={
                 "connect_timeout": 5,
@@ -51,44 +57,70 @@ class Database:
                 "options": f"-c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout=60000",
             },
         )
+        event.listen(self._engine, "checkin", _rested)
+        event.listen(self._engine, "checkout", _woken)
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        """A transaction that commits at the end. Raises Lost, Exhausted, Unavailable for the driver's errors."""
-        with translated(), self._engine.begin() as connection:
-            yield connection
+    def transaction(self, notes: Notes = ()) -> Iterator[Connection]:
+        """A transaction that commits at the end; then sends `notes`, as they are by then.
+
+        Raises Lost, Exhausted, Unavailable for the driver's errors.
+        """
+        with translated(), self._engine.connect() as connection:
+            with connection.begin():
+                yield connection
+            _notify(connection, notes)
 
     @contextlib.contextmanager
-    def statement(self) -> Iterator[Connection]:
+    def statement(self, notes: Notes = ()) -> Iterator[Connection]:
         """For single statements: each is a transaction of its own, without the round trips of BEGIN and COMMIT."""
         with translated(), self._autocommit.connect() as connection:
             yield connection
-
-    def notify(self, notes: Sequence[tuple[str, str]]) -> None:
-        """Sends (channel, payload) notifications.
-
-        Outside the transaction that they tell of, because PostgreSQL commits notifying transactions one at a time
-        while each waits for the disk. A listener that misses one finds the rows at its next look.
-        """
-        if not notes:
-            return
-        channels, payloads = zip(*dict.fromkeys(notes), strict=True)
-        try:
-            with self.statement() as connection:
-                connection.execute(_NOTIFY, {"channels": list(channels), "payloads": list(payloads)})
-        except Unavailable as error:
-            _log.warning("a notification was not sent", reason=error.message)
+            _notify(connection, notes)
 
     def close(self) -> None:
         """Closes the connections."""
         self._engine.dispose()
 
 
-_NOTIFY = text(
-    "SELECT pg_notify(channel, payload)"
-    " FROM unnest(CAST(:channels AS text[]), CAST(:payloads AS text[])) AS note (channel, payload)"
-)
+_NOTIFY = """
+    SELECT pg_notify(channel, payload) FROM unnest(%s::text[], %s::text[]) AS note (channel, payload)"""
+
+
+def _notify(connection: Connection, notes: Notes) -> None:
+    """Sends notifications after the commit that they tell of.
+
+    Inside it they would be costly: PostgreSQL commits notifying transactions one at a time, each waiting for the disk.
+    A listener that misses one finds the rows at its next look.
+    """
+    if not notes:
+        return
+    channels, payloads = zip(*dict.fromkeys(notes), strict=True)
+    driver = cast("psycopg.Connection", connection.connection.driver_connection)
+    before = driver.autocommit
+    try:
+        driver.autocommit = True
+        driver.execute(_NOTIFY, [list(channels), list(payloads)])
+        driver.autocommit = before
+    except psycopg.OperationalError as error:
+        connection.invalidate()
+        _log.warning("a notification was not sent", error=type(error).__name__)
+
+
+def _rested(_: object, record: Any) -> None:
+    record.info["rested_at"] = time.monotonic()
+
+
+def _woken(connection: Any, record: Any, _: object) -> None:
+    """Asks a connection that has rested whether it lives. A busy one needs no asking: its loss is repeated."""
+    if time.monotonic() - record.info.get("rested_at", math.inf) < _RESTED_S:
+        return
+    try:
+        connection.execute("SELECT 1")
+        connection.rollback()
+    except psycopg.OperationalError as error:
+        raise DisconnectionError from error
 
 
 @contextlib.contextmanager

@@ -108,10 +108,7 @@ class PostgresJobs:
         """See JobStore.create_job."""
         # Chosen outside the retry: a repeat after an unknown commit finds its own row.
         job_id = uuid7()
-        job, created = again(lambda: self._create(tenant_id, job_id, new))
-        if created:
-            self._database.notify([(OUTBOX_CHANNEL, ""), (JOBS_CHANNEL, f"{tenant_id}/{job_id}")])
-        return job, created
+        return again(lambda: self._create(tenant_id, job_id, new))
 
     def _create(self, tenant_id: UUID, job_id: UUID, new: NewJob) -> tuple[Job, bool]:
         values = {
@@ -126,9 +123,11 @@ class PostgresJobs:
             "key": new.idempotency_key,
             "hash": new.request_hash,
         }
-        with self._database.statement() as connection:
+        notes: list[tuple[str, str]] = []
+        with self._database.statement(notes) as connection:
             row = connection.execute(_CREATE, values).mappings().one_or_none()
             if row is not None:
+                notes += [(OUTBOX_CHANNEL, ""), (JOBS_CHANNEL, f"{tenant_id}/{job_id}")]
                 return job_in(row), True
             known = {"tenant": tenant_id, "key": new.idempotency_key, "job": job_id}
             earlier = connection.execute(_BY_KEY, known).one()
@@ -168,24 +167,24 @@ class PostgresJobs:
 
     def cancel_job(self, tenant_id: UUID, job_id: UUID) -> Job:
         """See JobStore.cancel_job."""
-        if again(lambda: self._cancel(tenant_id, job_id)):
-            self._database.notify([(JOBS_CHANNEL, f"{tenant_id}/{job_id}")])
+        again(lambda: self._cancel(tenant_id, job_id))
         return self.get_job(tenant_id, job_id)
 
-    def _cancel(self, tenant_id: UUID, job_id: UUID) -> bool:
+    def _cancel(self, tenant_id: UUID, job_id: UUID) -> None:
         values = {"tenant": tenant_id, "job": job_id}
-        with self._database.transaction() as connection:
+        notes: list[tuple[str, str]] = []
+        with self._database.transaction(notes) as connection:
             row = connection.execute(_LOCK, values).one_or_none()
             if row is None:
                 raise Missing("no such job", field="job_id")
             state = JobState(row.state)
             if state is JobState.CANCELLED:
-                return False
+                return
             if state.ended:
                 raise Conflict(f"the job has {state} already")
             check(state, JobState.CANCELLED)
             connection.execute(_CANCEL, values)
-        return True
+            notes.append((JOBS_CHANNEL, f"{tenant_id}/{job_id}"))
 
     def events_after(self, tenant_id: UUID, job_id: UUID, event_id: int) -> list[Event]:
         """See JobStore.events_after."""

@@ -51,23 +51,21 @@ class PostgresStages:
     @contextlib.contextmanager
     def locked(self, job_id: UUID, stage: StageName) -> Iterator[PostgresStageWork]:
         """See StageStore.locked."""
-        with self._database.transaction() as connection:
+        notes: list[tuple[str, str]] = []
+        with self._database.transaction(notes) as connection:
             values = {"job": job_id, "stage": stage.value}
             row = connection.execute(_LOCK, values).mappings().one_or_none()
             if row is None:
                 raise Missing("no such stage", field="job_id")
-            work = _work(connection, row)
-            yield work
-        self._database.notify(work.notes)
+            yield _work(connection, row, notes)
 
     @contextlib.contextmanager
     def overdue(self, limit: int) -> Iterator[list[PostgresStageWork]]:
         """See StageStore.overdue."""
-        with self._database.transaction() as connection:
+        notes: list[tuple[str, str]] = []
+        with self._database.transaction(notes) as connection:
             rows = connection.execute(_OVERDUE, {"limit": limit}).mappings().all()
-            works = [_work(connection, row) for row in rows]
-            yield works
-        self._database.notify([note for work in works for note in work.notes])
+            yield [_work(connection, row, notes) for row in rows]
 
     def retrieval(self, tenant_id: UUID, job_id: UUID) -> Retrieval:
         """See StageStore.retrieval."""
@@ -96,5 +94,5 @@ class PostgresStages:
         return again(read)
 
 
-def _work(connection: Connection, row: Row) -> PostgresStageWork:
-    return PostgresStageWork(connection, job_in(row), stage_in(row), row["now"])
+def _work(connection: Connection, row: Row, notes: list[tuple[str, str]]) -> PostgresStageWork:
+    return PostgresStageWork(connection, job_in(row), stage_in(row), row["now"], notes)

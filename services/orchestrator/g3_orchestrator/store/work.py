@@ -99,14 +99,16 @@ _FAIL = text(f"""
 
 
 class PostgresStageWork:
-    """The role StageWork. `notes` are the notifications to be sent after the commit."""
+    """The role StageWork. It adds to `notes` what is to be notified after the commit."""
 
-    def __init__(self, connection: Connection, job: Job, stage: Stage, now: datetime) -> None:
+    def __init__(
+        self, connection: Connection, job: Job, stage: Stage, now: datetime, notes: list[tuple[str, str]]
+    ) -> None:
         self._connection = connection
         self.job = job
         self.stage = stage
         self.now = now
-        self.notes: list[tuple[str, str]] = []
+        self.notes = notes
 
     def lease(self, claim_id: str, lease_s: float) -> None:
         """See StageWork.lease."""
