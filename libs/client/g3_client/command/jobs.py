@@ -74,7 +74,7 @@ def watch(
 
 @app.command("cancel")
 def cancel(
-    job_ids: Annotated[list[str], typer.Argument(metavar="JOB...", help="Ids of the jobs.")],
+    job_ids: Annotated[list[str], typer.Argument(metavar="JOB", help="Ids of the jobs.")],
     as_json: AsJson = False,
 ) -> None:
     """Cancels jobs. Exit 1 when one could not be cancelled; the others are all the same."""

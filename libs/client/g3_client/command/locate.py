@@ -35,7 +35,7 @@ class Answer:
 
 
 def locate(
-    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Photos to locate.")],
+    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO", help="Photos to locate.")],
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a photo: photo, job, error; as they are done.")
     ] = False,
