@@ -24,7 +24,9 @@ def run(
     logs.configure(room, settings.log_level, settings.log_format)
     log = logs.get(room)
     log.info("starting", settings=redacted(settings))
-    stopping = threading.Event()
+    stopping, started = threading.Event(), threading.Event()
+    # The metrics listener answers before the room does.
+    health.add("start", lambda: None if started.is_set() else "the room is starting")
     with ExitStack() as stack, _signals(stopping):
         try:
             if settings.metrics_port:
@@ -34,6 +36,7 @@ def run(
             log.error("cannot start", code=error.code, reason=error.message)
             sys.stderr.write(f"{room}: {error.message}\n")
             raise SystemExit(1) from None
+        started.set()
         log.info("started")
         stopping.wait()
         log.info("draining")

@@ -227,7 +227,7 @@ class MilvusIndex:
             self._load(version)
             return ask()
 
-    def _query(self, version: Version, wanted: str, fields: list[str]) -> Sequence[dict[str, Any]]:
+    def _query(self, version: Version, wanted: str, fields: Sequence[str]) -> Sequence[dict[str, Any]]:
         return self._loaded(
             version,
             lambda: self._client.query(

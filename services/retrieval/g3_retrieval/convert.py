@@ -1,0 +1,128 @@
+"""Messages of the contract to nouns of the domain, and back."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from g3_geography import BoundingBox, Coordinates, Place
+from g3_kit.errors import G3Error, Rejected
+from g3_protos.geography.v1 import geography_pb2
+from g3_protos.retrieval.v1 import retrieval_pb2
+from g3_protos.vector.v1 import vector_pb2
+
+from g3_retrieval.references import (
+    Collection,
+    Dissimilar,
+    Filter,
+    ImageVectors,
+    Match,
+    Reference,
+    RetrievalVector,
+    Search,
+    Vectors,
+)
+from g3_retrieval.service import DEFAULT_ALIAS
+
+_RETRIEVAL_VECTORS = {
+    retrieval_pb2.RETRIEVAL_VECTOR_UNSPECIFIED: RetrievalVector.ALL,
+    retrieval_pb2.RETRIEVAL_VECTOR_ALL: RetrievalVector.ALL,
+    retrieval_pb2.RETRIEVAL_VECTOR_CLIP: RetrievalVector.CLIP,
+    retrieval_pb2.RETRIEVAL_VECTOR_CLIP_GPS: RetrievalVector.CLIP_GPS,
+}
+_DISSIMILAR = {
+    retrieval_pb2.DISSIMILAR_UNSPECIFIED: Dissimilar.NONE,
+    retrieval_pb2.DISSIMILAR_NONE: Dissimilar.NONE,
+    retrieval_pb2.DISSIMILAR_FARTHEST: Dissimilar.FARTHEST,
+    retrieval_pb2.DISSIMILAR_HARD: Dissimilar.HARD,
+}
+
+
+def vector_of(message: vector_pb2.Vector, name: str) -> Vectors:
+    """The components, float32 [d]. Raises `Rejected` when the bytes are not what `dimension` says."""
+    if len(message.values) != 4 * message.dimension or not message.dimension:
+        raise Rejected(f"{name}: {len(message.values)} bytes do not hold {message.dimension} float32", field=name)
+    return np.frombuffer(message.values, dtype="<f4").astype(np.float32)
+
+
+def vectors_of(message: vector_pb2.ImageVectors) -> ImageVectors:
+    """The three vectors of a photo. Raises `Rejected`."""
+    return ImageVectors(
+        vector_of(message.clip, "clip"),
+        vector_of(message.text_aligned, "text_aligned"),
+        vector_of(message.gps_aligned, "gps_aligned"),
+    )
+
+
+def reference_of(message: retrieval_pb2.Reference) -> Reference:
+    """A reference. Raises `Rejected`."""
+    if not message.HasField("coordinates"):
+        raise Rejected("a reference needs coordinates", field="coordinates")
+    place = message.place
+    return Reference(
+        message.id,
+        Coordinates(message.coordinates.latitude, message.coordinates.longitude),
+        Place(city=place.city, state=place.state, country=place.country, country_code=place.country_code),
+        message.author,
+    )
+
+
+def search_of(message: retrieval_pb2.SearchRequest) -> Search:
+    """A search. Raises `Rejected`."""
+    if message.retrieval_vector not in _RETRIEVAL_VECTORS:
+        raise Rejected("retrieval_vector is no value of this contract", field="retrieval_vector")
+    if message.dissimilar_kind not in _DISSIMILAR:
+        raise Rejected("dissimilar_kind is no value of this contract", field="dissimilar_kind")
+    return Search(
+        collection=message.collection or DEFAULT_ALIAS,
+        model=message.model,
+        vectors=vectors_of(message.vectors),
+        retrieval_vector=_RETRIEVAL_VECTORS[message.retrieval_vector],
+        similar=message.similar,
+        dissimilar=message.dissimilar,
+        dissimilar_kind=_DISSIMILAR[message.dissimilar_kind],
+        filter=_filter_of(message.filter),
+    )
+
+
+def _filter_of(message: retrieval_pb2.Filter) -> Filter:
+    box = message.bounding_box
+    bounds = BoundingBox(south=box.south, west=box.west, north=box.north, east=box.east)
+    return Filter(
+        country_codes=tuple(message.country_codes),
+        bounding_box=bounds if message.HasField("bounding_box") else None,
+        excluded_ids=tuple(message.excluded_ids),
+        excluded_authors=tuple(message.excluded_authors),
+    )
+
+
+def matches(found: Sequence[Match]) -> list[retrieval_pb2.Match]:
+    """Matches as messages."""
+    return [retrieval_pb2.Match(reference=_reference(m.reference), similarity=m.similarity) for m in found]
+
+
+def _reference(reference: Reference) -> retrieval_pb2.Reference:
+    place, point = reference.place, reference.coordinates
+    return retrieval_pb2.Reference(
+        id=reference.id,
+        coordinates=geography_pb2.Coordinates(latitude=point.latitude, longitude=point.longitude),
+        place=geography_pb2.Place(
+            city=place.city, state=place.state, country=place.country, country_code=place.country_code
+        ),
+        author=reference.author,
+    )
+
+
+def collection(noun: Collection) -> retrieval_pb2.Collection:
+    """A collection as a message."""
+    return retrieval_pb2.Collection(
+        name=noun.name,
+        dimension=noun.dimension,
+        model=noun.model,
+        count=noun.count,
+        aliases=noun.aliases,
+        index=noun.index,
+    )
+
+
+def item_error(error: G3Error) -> vector_pb2.ItemError:
+    """The error of one item."""
+    return vector_pb2.ItemError(code=error.code, message=error.message)

@@ -1,0 +1,91 @@
+"""RetrievalService: converts, calls, converts."""
+
+import grpc
+from g3_kit.errors import G3Error
+from g3_protos.retrieval.v1 import retrieval_pb2, retrieval_pb2_grpc
+from prometheus_client import Counter
+
+from g3_retrieval import convert
+from g3_retrieval.references import ImageVectors, Reference, ReferenceVectors
+from g3_retrieval.service import Retrieval
+
+SERVICE_NAME = retrieval_pb2.DESCRIPTOR.services_by_name["RetrievalService"].full_name
+
+_WRITTEN = Counter("g3_retrieval_references_total", "References of upserts by what became of them.", ["outcome"])
+
+
+class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
+    """The room's public face."""
+
+    def __init__(self, retrieval: Retrieval) -> None:
+        """`retrieval` does the work."""
+        self._retrieval = retrieval
+
+    def CreateCollection(
+        self, request: retrieval_pb2.CreateCollectionRequest, context: grpc.ServicerContext
+    ) -> retrieval_pb2.CreateCollectionResponse:
+        """Makes a version."""
+        made = self._retrieval.create(request.collection, request.dimension, request.model)
+        return retrieval_pb2.CreateCollectionResponse(collection=convert.collection(made))
+
+    def Upsert(
+        self, request: retrieval_pb2.UpsertRequest, context: grpc.ServicerContext
+    ) -> retrieval_pb2.UpsertResponse:
+        """Writes what is right and names what is wrong."""
+        version = self._retrieval.check_upsert(request.collection, request.model, len(request.references))
+        pairs: list[tuple[Reference, ImageVectors]] = []
+        errors = {}
+        for number, item in enumerate(request.references):
+            try:
+                pair = (convert.reference_of(item.reference), convert.vectors_of(item.vectors))
+                version.check(request.model, pair[1].dimension)
+                pairs.append(pair)
+            except G3Error as error:
+                errors[number] = convert.item_error(error)
+        written = self._retrieval.upsert(
+            request.collection, request.model, ReferenceVectors.of(pairs, version.dimension)
+        )
+        _WRITTEN.labels("written").inc(written)
+        _WRITTEN.labels("refused").inc(len(errors))
+        return retrieval_pb2.UpsertResponse(written=written, errors=errors)
+
+    def Publish(
+        self, request: retrieval_pb2.PublishRequest, context: grpc.ServicerContext
+    ) -> retrieval_pb2.PublishResponse:
+        """Points an alias at a version."""
+        return retrieval_pb2.PublishResponse(previous=self._retrieval.publish(request.collection, request.alias))
+
+    def Drop(self, request: retrieval_pb2.DropRequest, context: grpc.ServicerContext) -> retrieval_pb2.DropResponse:
+        """Removes a version."""
+        self._retrieval.drop(request.collection)
+        return retrieval_pb2.DropResponse()
+
+    def Search(
+        self, request: retrieval_pb2.SearchRequest, context: grpc.ServicerContext
+    ) -> retrieval_pb2.SearchResponse:
+        """Finds references."""
+        found = self._retrieval.search(convert.search_of(request))
+        return retrieval_pb2.SearchResponse(
+            similar=convert.matches(found.similar),
+            dissimilar=convert.matches(found.dissimilar),
+            collection=found.collection,
+            model=found.model,
+        )
+
+    def Describe(
+        self, request: retrieval_pb2.DescribeRequest, context: grpc.ServicerContext
+    ) -> retrieval_pb2.DescribeResponse:
+        """States a collection."""
+        described = self._retrieval.describe(request.collection)
+        return retrieval_pb2.DescribeResponse(collection=convert.collection(described))
+
+    def ListCollections(
+        self, request: retrieval_pb2.ListCollectionsRequest, context: grpc.ServicerContext
+    ) -> retrieval_pb2.ListCollectionsResponse:
+        """Lists the versions."""
+        listed = [convert.collection(collection) for collection in self._retrieval.list()]
+        return retrieval_pb2.ListCollectionsResponse(collections=listed)
+
+    def Held(self, request: retrieval_pb2.HeldRequest, context: grpc.ServicerContext) -> retrieval_pb2.HeldResponse:
+        """Says which ids are there."""
+        return retrieval_pb2.HeldResponse(ids=self._retrieval.held(request.collection, request.ids))
