@@ -1,6 +1,7 @@
 """Fixtures that several rungs share: real servers, started once a session."""
 
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,9 +28,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real PostgreSQL server."""
-    with postgres(tmp_path_factory.mktemp("postgres")) as url:
+def postgres_url() -> Iterator[str]:
+    """A real PostgreSQL server.
+
+    Not below pytest's own folder: as root the server runs as another user, and every new pytest closes that folder to
+    others, which would take the data away from under a running server.
+    """
+    with tempfile.TemporaryDirectory(prefix="g3-postgres-") as folder, postgres(Path(folder)) as url:
         yield url
 
 
