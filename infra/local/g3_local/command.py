@@ -9,8 +9,9 @@ import time
 from typing import Annotated, Any
 
 import typer
-from g3_kit import logs
-from g3_kit.errors import G3Error
+from g3_kit import grpc_client, logs
+from g3_kit.errors import G3Error, Missing
+from g3_protos.retrieval.v1 import retrieval_pb2, retrieval_pb2_grpc
 from rich.console import Console
 from rich.table import Table
 
@@ -19,14 +20,30 @@ from g3_local.stack import ROOMS_S, bring_up
 
 _UP_S = ROOMS_S + 120.0
 _DOWN_S = 90.0
+_FIRST_REFERENCES = 500
+# Whoever brings a model or a vector store brings the references too.
+_OWN_PARTS = {"G3_CHECKPOINT", "G3_MILVUS_URI"}
 _err = Console(stderr=True)
 
 
 def up(
     foreground: Annotated[bool, typer.Option("--foreground", help="Stay, and stop the stack on Ctrl-C.")] = False,
+    bare: Annotated[bool, typer.Option("--bare", help="Leave an empty collection empty.")] = False,
 ) -> None:
-    """Start the whole stack on this machine and return once every room is ready."""
+    """Start the whole stack on this machine and return once every room is ready.
+
+    A stack with the demo model and no reference yet gets a few hundred synthetic ones, so that photos have an answer.
+    """
     home = Home.find()
+    _start(home, foreground)
+    if not (foreground or bare or _OWN_PARTS & os.environ.keys() or has_references(home)):
+        _err.print(f"no references yet: rendering {_FIRST_REFERENCES} synthetic ones (--bare does without)")
+        from g3_local import demo
+
+        demo.seed(home, _FIRST_REFERENCES)
+
+
+def _start(home: Home, foreground: bool) -> None:
     if home.is_supervised():
         _wait_ready(home, None)
         return
@@ -44,6 +61,17 @@ def up(
             start_new_session=True,
         )
     _wait_ready(home, supervisor)
+
+
+def has_references(home: Home) -> bool:
+    """Whether the running stack's retrieval service has a published collection."""
+    target = next(p["address"] for p in home.read_state()["processes"] if p["name"] == "retrieval")
+    with grpc_client.channel(target, deadline_s=30.0) as channel:
+        try:
+            retrieval_pb2_grpc.RetrievalServiceStub(channel).Describe(retrieval_pb2.DescribeRequest())
+        except Missing:
+            return False
+    return True
 
 
 def supervise(home: Home) -> None:

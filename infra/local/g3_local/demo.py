@@ -41,10 +41,9 @@ def demo(
     """Start the stack, ingest a rendered world, locate photos in it and write a map."""
     home = Home.find()
     was_up = home.is_supervised()
-    command.up()
+    command.up(bare=True)
     try:
-        folder = _rendered(home, references, _REFERENCE_SEED, 64)
-        _ingest(home, folder)
+        seed(home, references)
         located = _locate(home, _known(_rendered(home, queries, _QUERY_SEED, _QUERY_PX)), photos or [])
     finally:
         if not was_up:
@@ -54,6 +53,11 @@ def demo(
         _out.print(f"map: {file}")
     if any(item.job.result is None for item in located):
         raise typer.Exit(1)
+
+
+def seed(home: Home, count: int) -> None:
+    """Render `count` synthetic references and ingest those that are not there yet. The stack must be up."""
+    _ingest(home, _rendered(home, count, _REFERENCE_SEED, 64))
 
 
 def _rendered(home: Home, count: int, seed: int, size: int) -> Path:
@@ -110,7 +114,9 @@ def _locate(home: Home, known: Sequence[tuple[Path, Coordinates]], own: Sequence
 
 
 def _tell(located: Sequence[Located]) -> None:
-    table = Table("photo", "answer", "off by", "nearest reference", "evidence", "retrieve", "generate", "verify")
+    table = Table(
+        "photo", "answer", "off by", "nearest\nreference", "references,\ncandidates", "retrieve, generate,\nverify"
+    )
     for item in located:
         table.add_row(*_row(item))
     _out.print(table)
@@ -130,12 +136,12 @@ def _row(item: Located) -> list[str]:
     job = item.job
     if job.result is None:
         reason = job.failure.message if job.failure else str(job.state)
-        return [item.name, f"[red]{reason}[/red]", "", "", "", *_timings(job)]
+        return [item.name, f"[red]{reason}[/red]", "", "", "", _timings(job)]
     answer = job.result
     off = f"{item.error_km:,.0f} km" if item.error_km is not None else "unknown"
-    evidence = f"{len(answer.references)} references, {len(answer.candidates)} candidates"
+    evidence = f"{len(answer.references)}, {len(answer.candidates)}"
     place = str(answer.place) or f"{answer.coordinates.latitude:.3f}, {answer.coordinates.longitude:.3f}"
-    return [item.name, place, off, _nearest(item), evidence, *_timings(job)]
+    return [item.name, place, off, _nearest(item), evidence, _timings(job)]
 
 
 def _nearest(item: Located) -> str:
@@ -148,9 +154,8 @@ def _nearest(item: Located) -> str:
     return f"{min(distance_km(truth, Point(p.latitude, p.longitude)) for p in points):,.0f} km"
 
 
-def _timings(job: Job) -> list[str]:
+def _timings(job: Job) -> str:
+    """What each stage worked, in milliseconds."""
     worked = {timing.stage: timing.worked_s for timing in job.timings}
-    return [f"{1000 * seconds:,.0f} ms" if (seconds := worked.get(stage)) is not None else "-" for stage in _STAGES]
-
-
-_STAGES = ("retrieve", "generate", "verify")
+    known = [worked.get(stage) for stage in ("retrieve", "generate", "verify")]
+    return ", ".join("-" if seconds is None else f"{1000 * seconds:,.0f}" for seconds in known) + " ms"

@@ -64,6 +64,9 @@ class PostgresServer:
                 f"--pgdata={self._data}",
             ],
             user=self.user,
+            # Root's group would deny what everybody else may: /root is closed to it by name.
+            group=self.user,
+            extra_groups=None if self.user is None else [],
             cwd=self._folder,
             env={"PATH": os.environ.get("PATH", ""), "TZ": "UTC"},
             capture_output=True,
@@ -141,5 +144,6 @@ def _ensure_system_user(name: str) -> None:
         pwd.getpwnam(name)
     except KeyError:
         subprocess.run(  # noqa: S603 - a fixed command
-            ["/usr/sbin/useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", name], check=True
+            ["/usr/sbin/useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", name],
+            check=True,
         )

@@ -36,6 +36,7 @@ class Program:
     problem: Callable[[], str | None]
     """None when ready."""
     user: str | None = None
+    """The system user, with the group of the same name; None means whoever runs the supervisor."""
     stop_signal: signal.Signals = signal.SIGTERM
     address: str = ""
     """Where it listens, for people."""
@@ -151,6 +152,8 @@ class Supervisor:
                 stdout=log,
                 stderr=log,
                 user=child.program.user,
+                group=child.program.user,
+                extra_groups=None if child.program.user is None else [],
                 cwd="/",
                 # A terminal's Ctrl-C is for the supervisor, who stops the others in order.
                 start_new_session=True,
