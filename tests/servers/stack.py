@@ -33,8 +33,8 @@ class LocalStack:
         )
 
     def up(self) -> None:
-        """`g3 up`. Raises AssertionError with what it said."""
-        done = self.command("up")
+        """`g3 up`, without references. Raises AssertionError with what it said."""
+        done = self.command("up", "--bare")
         logs = "\n".join(f"{log.name}: {log.read_text()[-600:]}" for log in (self.folder / "logs").glob("*.log"))
         assert done.returncode == 0, f"{done.stderr}\n{logs}"
 

@@ -74,10 +74,9 @@ def _rendered(home: Home, count: int, seed: int, size: int) -> Path:
 
 
 def _ingest(home: Home, folder: Path) -> None:
-    addresses = {process["name"]: process["address"] for process in home.read_state()["processes"]}
     done = subprocess.run(  # noqa: S603 - our own room
         [sys.executable, "-m", "g3_ingest", str(folder), "--csv", str(folder / "photos.csv")],
-        env=os.environ | {"G3_EMBEDDING_TARGET": addresses["embedding"], "G3_RETRIEVAL_TARGET": addresses["retrieval"]},
+        env=os.environ | {"G3_HOME": str(home.path)},
         check=False,
     )
     if done.returncode != 0:

@@ -26,6 +26,7 @@ from g3_local.supervisor import Program, Supervisor
 
 _log = logs.get("g3_local.stack")
 _SERVER_S = 60.0
+_SERVICES = ("embedding", "retrieval", "verification")
 ROOMS_S = 120.0
 """How long the rooms may take to become ready: importing torch on a slow disk is most of it."""
 
@@ -197,7 +198,8 @@ class Stack:
         if not kept.exists():
             printed = self._once("g3_orchestrator", "key", "create", "--tenant", "local")
             write(kept, printed.strip().splitlines()[-1])
-        connection = Connection(url, kept.read_text())
+        targets = {room: f"127.0.0.1:{self._environment[f'G3_{room.upper()}_PORT']}" for room in _SERVICES}
+        connection = Connection(url, kept.read_text(), targets)
         write_client(connection, self._home.client)
         if "G3_HOME" not in self._given:
             write_client(connection, client_file({}))

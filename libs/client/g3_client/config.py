@@ -21,6 +21,8 @@ class Connection:
 
     url: str
     api_key: str = field(default="", repr=False)
+    targets: Mapping[str, str] = field(default_factory=dict)
+    """gRPC addresses (`host:port`) of rooms on this machine, by room; only `g3 up` knows them."""
 
     def __post_init__(self) -> None:
         """Raises Misconfigured when `url` is no http(s) address or the key cannot go into a header."""
@@ -54,7 +56,8 @@ def write(connection: Connection, file: Path | None = None) -> Path:
     fresh = file.with_suffix(f".{os.getpid()}")
     # created private: there is no moment at which others can read the key
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as handle:
-        json.dump({"url": connection.url, "api_key": connection.api_key}, handle)
+        kept = {"url": connection.url, "api_key": connection.api_key, "targets": dict(connection.targets)}
+        json.dump(kept, handle)
     fresh.replace(file)
     return file
 
@@ -84,6 +87,15 @@ def find(url: str = "", api_key: str = "", environment: Mapping[str, str] = os.e
     return Connection(url.rstrip("/"), api_key)
 
 
+def target(room: str, environment: Mapping[str, str] = os.environ) -> str:
+    """The gRPC address of a room of the stack on this machine, from the file; empty when there is none.
+
+    Raises Misconfigured when the file is damaged.
+    """
+    kept = _read(path(environment))
+    return kept.targets.get(room, "") if kept is not None else ""
+
+
 def _read(file: Path) -> Connection | None:
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
@@ -93,4 +105,6 @@ def _read(file: Path) -> Connection | None:
         raise Misconfigured(f"{file} cannot be read ({type(error).__name__}): remove it or run `g3 up`.") from error
     if not isinstance(document, dict) or not isinstance(document.get("url"), str):
         raise Misconfigured(f"{file} has no url: remove it or run `g3 up`.")
-    return Connection(document["url"].rstrip("/"), str(document.get("api_key") or ""))
+    targets = document.get("targets")
+    known = {str(room): str(place) for room, place in targets.items()} if isinstance(targets, dict) else {}
+    return Connection(document["url"].rstrip("/"), str(document.get("api_key") or ""), known)
