@@ -30,7 +30,7 @@ def query(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_sdk_gets_an_answer_with_its_evidence(stack: LocalStack, query: Path) -> None:
     with stack.client() as g3:
-        job = g3.locate(query, label="one")
+        job = g3.locate(query, label="one", parameters={"top_k": 50})
     assert job.state == "succeeded"
     assert job.degraded == ()
     assert job.label == "one"
