@@ -35,7 +35,7 @@ def main() -> None:
             settings.checkpoint,
             settings.device,
             sha256=settings.checkpoint_sha256,
-            threads=settings.verification_threads,
+            threads=settings.torch_threads,
         )
         serving = server(scorer, health, host=settings.host, port=settings.verification_port)
         serving.start()

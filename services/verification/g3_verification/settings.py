@@ -13,4 +13,4 @@ class VerificationSettings(RoomSettings):
     )
     device: str = Field(default="auto", description="auto, cpu or cuda:0")
     verification_port: int = Field(default=7103, ge=0, le=65535)
-    verification_threads: int = Field(default=0, ge=0, description="threads of one forward pass; 0: torch decides")
+    torch_threads: int = Field(default=0, ge=0, description="threads of one forward pass; 0: torch decides")
