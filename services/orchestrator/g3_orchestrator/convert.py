@@ -12,6 +12,7 @@ from g3_protos.retrieval.v1 import retrieval_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from g3_orchestrator import jobs, model
+from g3_orchestrator.fields import inside
 from g3_orchestrator.parameters import Asked, Circle, Hints, Parameters
 from g3_orchestrator.states import (
     Dissimilar,
@@ -79,14 +80,17 @@ def asked(sent: jobs_pb2.Parameters) -> Asked:
 
 
 def _hints(sent: jobs_pb2.Hints) -> Hints:
-    box, circle = sent.bounding_box, sent.circle
-    return Hints(
-        tuple(sent.country_codes),
-        BoundingBox(box.south, box.west, box.north, box.east) if sent.HasField("bounding_box") else None,
-        Circle(Coordinates(circle.center.latitude, circle.center.longitude), circle.radius_km)
-        if sent.HasField("circle")
-        else None,
-    )
+    box, disc = sent.bounding_box, sent.circle
+    bounding_box, circle = None, None
+    if sent.HasField("bounding_box"):
+        with inside("parameters.hints.bounding_box"):
+            bounding_box = BoundingBox(box.south, box.west, box.north, box.east)
+    if sent.HasField("circle"):
+        with inside("parameters.hints.circle.center"):
+            center = Coordinates(disc.center.latitude, disc.center.longitude)
+        with inside("parameters"):
+            circle = Circle(center, disc.radius_km)
+    return Hints(tuple(sent.country_codes), bounding_box, circle)
 
 
 def job(value: model.Job) -> jobs_pb2.Job:
@@ -97,7 +101,7 @@ def job(value: model.Job) -> jobs_pb2.Job:
         created_at=_timestamp(value.created_at),
         updated_at=_timestamp(value.updated_at),
         label=value.label,
-        parameters=_parameters(value.parameters),
+        parameters=parameters(value.parameters),
         result=_result(value.result) if value.result else None,
         failure=jobs_pb2.Failure(code=value.failure.code, message=value.failure.message) if value.failure else None,
         timings=[
@@ -118,7 +122,7 @@ def event(value: jobs.JobEvent) -> jobs_pb2.JobEvent:
     return jobs_pb2.JobEvent(event_id=value.event_id, job=job(value.job))
 
 
-def _parameters(value: Parameters) -> jobs_pb2.Parameters:
+def parameters(value: Parameters) -> jobs_pb2.Parameters:
     return jobs_pb2.Parameters(
         profile=_number(value.profile),
         strategy=_number(value.strategy),
@@ -155,7 +159,7 @@ def _result(value: model.Result) -> jobs_pb2.Result:
         place=_place(value.place),
         similarity=value.similarity,
         candidates=[_candidate(each) for each in value.candidates],
-        references=[_match(each) for each in value.references],
+        references=[match(each) for each in value.references],
         dropped=[jobs_pb2.Dropped(prompt=d.prompt, sample=d.sample, reason=d.reason) for d in value.dropped],
         release=jobs_pb2.Release(model=value.release.model, collection=value.release.collection),
     )
@@ -174,7 +178,7 @@ def _candidate(value: model.Candidate) -> jobs_pb2.Candidate:
     )
 
 
-def _match(value: model.Match) -> retrieval_pb2.Match:
+def match(value: model.Match) -> retrieval_pb2.Match:
     reference = retrieval_pb2.Reference(
         id=value.reference_id,
         coordinates=_coordinates(value.coordinates),

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from g3_kit.errors import Missing, Rejected, Unavailable
 
+from g3_orchestrator.fields import inside
 from g3_orchestrator.intake import Intake
 from g3_orchestrator.model import Event, Job, NewJob
 from g3_orchestrator.parameters import Asked, Parameters, resolve
@@ -63,7 +64,8 @@ class Jobs:
         """
         _judge_text(label, "label")
         _judge_text(idempotency_key, "idempotency_key")
-        parameters = _resolved(asked)
+        with inside("parameters"):
+            parameters = resolve(asked)
         taken = self._intake.take(tenant_id, photo)
         new = NewJob(
             photo=taken.ref,
@@ -156,14 +158,6 @@ def request_hash(received_sha256: bytes, parameters: Parameters, label: str) -> 
     return hashlib.sha256(received_sha256 + rest.encode()).digest()
 
 
-def _resolved(asked: Asked) -> Parameters:
-    try:
-        return resolve(asked)
-    except Rejected as error:
-        # the caller knows the field by its place in the request
-        raise type(error)(error.message, field=f"parameters.{error.field}") from None
-
-
 def _judge_text(text: str, field: str) -> None:
     if len(text) > MAX_TEXT or "\0" in text:
         raise Rejected(f"{field} may have at most {MAX_TEXT} characters and no NUL.", field=field)
@@ -190,7 +184,12 @@ def _opened(text: str, tenant_id: UUID, state: JobState | None) -> Cursor:
     except (binascii.Error, ValueError):
         raise wrong from None
     position = sealed[:-_SUM_BYTES]
-    if len(position) != 24 or sealed[-_SUM_BYTES:] != _sum(position, tenant_id, state):
+    # base64 has several spellings of the same bytes
+    if (
+        base64.urlsafe_b64encode(sealed).decode() != text
+        or len(position) != 24
+        or sealed[-_SUM_BYTES:] != _sum(position, tenant_id, state)
+    ):
         raise wrong
     try:
         created_at = _EPOCH + int.from_bytes(position[:8], "big") * _MICROSECOND

@@ -7,18 +7,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from g3_kit.errors import Exhausted, Late, Rejected
+from g3_kit.errors import Exhausted, Late, Rejected, TooLarge
 from g3_photo import Limits
-from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
 from g3_orchestrator import intake
+from g3_orchestrator.rest import multipart
 
 # Boundaries, part headers, parameters and label beside the photo.
 _BESIDE_PHOTO_BYTES = 256 * 1024
 _MAX_FIELD_BYTES = 128 * 1024
-_MAX_DEPTH = 32
+_MAX_PARTS = 8
 _FIELDS = frozenset({"photo", "parameters", "label"})
 
 
@@ -109,7 +108,8 @@ class Bodies:
             self._free += 1
 
     async def _json(self, request: Request) -> Submission:
-        body = _parsed(await request.body())
+        # 27 MB of JSON would hold up the loop
+        body = await asyncio.to_thread(_parsed, await request.body())
         if not isinstance(body, dict):
             raise Rejected("The body must be a JSON object.")
         if "photo_url" in body:
@@ -123,28 +123,22 @@ class Bodies:
 
     async def _multipart(self, request: Request) -> Submission:
         try:
-            form = await request.form(max_files=1, max_fields=8, max_part_size=_MAX_FIELD_BYTES)
-        except MultiPartException as error:
-            raise Malformed("The multipart body cannot be read.") from error
-        try:
-            parts = form.multi_items()
-            names = [name for name, _ in parts]
-            if "photo_url" in names:
-                intake.from_url("")
-            _judge_names(set(names))
-            if len(set(names)) != len(names):
-                raise Rejected("Send each part once.")
-            values = dict(parts)
-            photo, parameters, label = values.get("photo"), values.get("parameters"), values.get("label")
-            if not isinstance(photo, UploadFile):
-                raise Rejected("Send the photo as a file (a part with a filename).", field="photo")
-            if isinstance(parameters, UploadFile):
-                parameters = _text(await parameters.read(), "parameters")
-            return Submission(
-                await photo.read(), None if parameters is None else _parsed(parameters, "parameters"), label
-            )
-        finally:
-            await form.close()
+            reader = multipart.Reader(request.headers["content-type"], max_parts=_MAX_PARTS)
+            parts = await reader.read(request.stream())
+        except multipart.Broken:
+            raise Malformed("The multipart body cannot be read or is cut short.") from None
+        named = {part.name: part for part in parts}
+        if "photo_url" in named:
+            intake.from_url("")
+        _judge_names(set(named))
+        if len(named) != len(parts):
+            raise Rejected("Send each part once.")
+        if not named["photo"].is_file:
+            raise Rejected("Send the photo as a file (a part with a filename).", field="photo")
+        parameters, label = _text(named.get("parameters")), _text(named.get("label"))
+        return Submission(
+            bytes(named["photo"].data), None if parameters is None else _parsed(parameters, "parameters"), label
+        )
 
 
 def _judge_names(names: set[str]) -> None:
@@ -155,11 +149,15 @@ def _judge_names(names: set[str]) -> None:
         raise Rejected("A photo is needed.", field="photo")
 
 
-def _text(data: bytes, field: str) -> str:
+def _text(part: multipart.Part | None) -> str | None:
+    if part is None:
+        return None
+    if len(part.data) > _MAX_FIELD_BYTES:
+        raise TooLarge(f"This field may have at most {_MAX_FIELD_BYTES // 1024} KiB.", field=part.name)
     try:
-        return data.decode()
+        return part.data.decode()
     except UnicodeDecodeError:
-        raise Malformed("The text is not UTF-8.", field=field) from None
+        raise Malformed("The text is not UTF-8.", field=part.name) from None
 
 
 def _parsed(data: bytes | str, field: str = "") -> Any:

@@ -3,11 +3,11 @@
 from typing import Any
 
 from g3_geography import BoundingBox, Coordinates, Place
-from g3_kit.errors import Rejected
 from pydantic import ValidationError
 
 from g3_orchestrator import jobs as service
 from g3_orchestrator import model, problems
+from g3_orchestrator.fields import inside
 from g3_orchestrator.parameters import Asked, Circle, Hints, Parameters
 from g3_orchestrator.rest import schemas
 
@@ -27,14 +27,17 @@ def asked(parameters: Any, label: Any) -> tuple[Asked, str]:
 
 
 def _hints(given: schemas.Hints) -> Hints:
-    box, circle = given.bounding_box, given.circle
-    if box is not None and box.south > box.north:
-        raise Rejected("south must not lie north of north", field="parameters.hints.bounding_box.south")
-    return Hints(
-        tuple(given.country_codes or ()),
-        BoundingBox(box.south, box.west, box.north, box.east) if box else None,
-        Circle(Coordinates(circle.center.latitude, circle.center.longitude), circle.radius_km) if circle else None,
-    )
+    box, disc = given.bounding_box, given.circle
+    bounding_box, circle = None, None
+    if box is not None:
+        with inside("parameters.hints.bounding_box"):
+            bounding_box = BoundingBox(box.south, box.west, box.north, box.east)
+    if disc is not None:
+        with inside("parameters.hints.circle.center"):
+            center = Coordinates(disc.center.latitude, disc.center.longitude)
+        with inside("parameters"):
+            circle = Circle(center, disc.radius_km)
+    return Hints(tuple(given.country_codes or ()), bounding_box, circle)
 
 
 def job(value: model.Job) -> schemas.Job:
@@ -66,13 +69,13 @@ def event(value: service.JobEvent) -> schemas.JobEvent:
     return schemas.JobEvent(event_id=value.event_id, job=job(value.job))
 
 
-def _parameters(value: Parameters) -> dict[str, Any]:
-    """As the store writes them, but in the shape in which callers send them."""
+def _parameters(value: Parameters) -> schemas.Parameters:
+    """In the shape in which callers send them."""
     written = value.to_json()
     if circle := written["hints"]["circle"]:
         center = {"latitude": circle["latitude"], "longitude": circle["longitude"]}
         written["hints"]["circle"] = {"center": center, "radius_km": circle["radius_km"]}
-    return written
+    return schemas.Parameters.model_validate(written)
 
 
 def _result(value: model.Result) -> schemas.Result:

@@ -32,14 +32,13 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(ClientDisconnect, _on_gone)
-    app.add_exception_handler(Exception, _on_unknown)
 
 
 async def _on_known(request: Request, error: Exception) -> Response:
     if not isinstance(error, G3Error):
         raise error
     if error.http_status >= 500 and error.http_status not in {503, 504}:
-        return await _on_unknown(request, error)
+        return crashed(request.url.path, error)
     return problems.answer(problems.of_error(error, request.url.path), problems.headers_of(error))
 
 
@@ -67,9 +66,10 @@ async def _on_gone(request: Request, error: Exception) -> Response:
     return problems.answer(problems.problem("malformed", 400, "The body did not arrive whole.", request.url.path))
 
 
-async def _on_unknown(request: Request, error: Exception) -> Response:
+def crashed(path: str, error: Exception) -> Response:
+    """The answer to a request that failed in an unforeseen way: the log has the failure, the caller gets its id."""
     failure_id = str(uuid.uuid4())
-    _log.error("a request crashed", failure_id=failure_id, path=request.url.path, exc_info=error)
+    _log.error("a request crashed", failure_id=failure_id, path=path, exc_info=error)
     document = problems.problem(
         "internal",
         500,

@@ -1,10 +1,12 @@
-"""Metrics of the REST API."""
+"""The outermost layer of the REST API: metrics, and an answer for what crashed."""
 
 import time
 
 from g3_kit.telemetry import SECONDS
 from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from g3_orchestrator.rest import handlers
 
 _REQUESTS = Counter("g3_http_requests_total", "Requests answered.", ["method", "route", "status"])
 _REQUEST_SECONDS = Histogram(
@@ -24,16 +26,21 @@ class Observed:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        status, began = 500, time.perf_counter()
+        status, started, began = 500, False, time.perf_counter()
 
         async def seen(message: Message) -> None:
-            nonlocal status
+            nonlocal status, started
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, started = message["status"], True
             await send(message)
 
         try:
             await self._app(scope, receive, seen)
+        except Exception as error:
+            if started:
+                raise
+            # answered here: what reaches the server closes a connection that a caller is about to use again
+            await handlers.crashed(scope["path"], error)(scope, receive, send)
         finally:
             route = getattr(scope.get("route"), "path", "none")
             method = scope["method"] if scope["method"] in _METHODS else "other"

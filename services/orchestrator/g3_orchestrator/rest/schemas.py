@@ -1,9 +1,9 @@
 """The documents of the REST API. Field by field they are the messages of `jobs.proto`; enums are lower-case words."""
 
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from g3_orchestrator import states
 
@@ -12,6 +12,16 @@ Word = TypeVar("Word")
 Worded = Annotated[Word, Field(strict=False)]
 
 MAX_LABEL = 255
+
+
+def _encodable(text: str) -> str:
+    # JSON can spell half a character, which no database takes
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("it must be valid Unicode")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_encodable)]
 
 
 class _Given(BaseModel):
@@ -52,7 +62,7 @@ class Circle(_Given):
 class Hints(_Given):
     """What the caller knows already; candidates elsewhere are dropped."""
 
-    country_codes: list[str] | None = Field(default=None, description="ISO 3166-1 alpha-2 codes.")
+    country_codes: list[Text] | None = Field(default=None, description="ISO 3166-1 alpha-2 codes.")
     bounding_box: BoundingBox | None = Field(default=None, description="Inside this box.")
     circle: Circle | None = Field(default=None, description="Inside this circle.")
 
@@ -87,8 +97,8 @@ class Parameters(_Given):
     )
     top_k: int | None = Field(default=None, description="Distinct places to return, 1 to 50.")
     hints: Hints | None = Field(default=None, description="Where the photo is known to be.")
-    excluded_references: list[str] | None = Field(default=None, description="References never to be used, by id.")
-    excluded_authors: list[str] | None = Field(
+    excluded_references: list[Text] | None = Field(default=None, description="References never to be used, by id.")
+    excluded_authors: list[Text] | None = Field(
         default=None, description="Authors whose references are never to be used."
     )
 
@@ -97,7 +107,7 @@ class Submission(_Given):
     """The fields beside the photo."""
 
     parameters: Parameters | None = Field(default=None, description="How to answer.")
-    label: Annotated[str, Field(max_length=MAX_LABEL)] | None = Field(
+    label: Annotated[Text, Field(max_length=MAX_LABEL)] | None = Field(
         default=None, description="The integration's own reference, returned unchanged."
     )
 
@@ -119,7 +129,7 @@ class FormSubmission(_Given):
         json_schema_extra={"contentMediaType": "application/octet-stream"},
     )
     parameters: Parameters | None = Field(default=None, description="How to answer, as JSON text.")
-    label: Annotated[str, Field(max_length=MAX_LABEL)] | None = Field(
+    label: Annotated[Text, Field(max_length=MAX_LABEL)] | None = Field(
         default=None, description="The integration's own reference, returned unchanged."
     )
 
@@ -213,10 +223,7 @@ class Job(_Answered):
     created_at: datetime = Field(description="When it was accepted.")
     updated_at: datetime = Field(description="When it last changed.")
     label: str = Field(description="The integration's own reference.")
-    parameters: dict[str, Any] = Field(
-        description="How it is answered, every value resolved.",
-        json_schema_extra={"$ref": "#/components/schemas/Parameters"},
-    )
+    parameters: Parameters = Field(description="How it is answered, every value resolved.")
     result: Result | None = Field(description="Set once succeeded.")
     failure: Failure | None = Field(description="Set once failed.")
     timings: list[StageTiming] = Field(description="Times of the stages so far.")
