@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
+from g3_client import config
+from g3_client.errors import G3ClientError
 from g3_kit import grpc_client, logs
 from g3_kit.errors import G3Error, Rejected, Unavailable
 from g3_kit.settings import load
@@ -42,7 +44,10 @@ def ingest(
     settings = load(IngestSettings)
     logs.configure("ingest", settings.log_level if "log_level" in settings.model_fields_set else "WARNING", "text")
     listing = _listing(folder, csv)
-    targets = (embedding or settings.embedding_target, retrieval or settings.retrieval_target)
+    targets = (
+        _target("embedding", embedding or settings.embedding_target, "127.0.0.1:7101"),
+        _target("retrieval", retrieval or settings.retrieval_target, "127.0.0.1:7102"),
+    )
     report = _run(listing, targets, batch=batch, collection=collection, alias=alias, publish=publish)
     if rejects is not None:
         _save(report, rejects)
@@ -65,6 +70,14 @@ def _listing(folder: Path | None, table: Path | None) -> Listing:
     if not listing.entries and not listing.rejects:
         _fail(f"there are no photos in {folder}" if table is None else f"{table} has no rows", _NOTHING)
     return listing
+
+
+def _target(room: str, told: str, usual: str) -> str:
+    """The room's address: as told, else of the stack that `g3 up` runs on this machine, else the usual port."""
+    try:
+        return told or config.target(room) or usual
+    except G3ClientError as error:
+        _fail(str(error), _USAGE)
 
 
 def _run(
