@@ -19,7 +19,7 @@ class Index(Protocol):
         """
 
     def version(self, collection: str) -> Version:
-        """What a version is made for, without counting it. Raises `Missing` when there is none (aliases do not count)."""
+        """What a version is made for, without counting it. Raises `Missing`, also for an alias."""
 
     def upsert(self, collection: str, model: str, references: ReferenceVectors) -> int:
         """Insert or replace by id, durably; gives how many references were written (the last of those sharing an id).
@@ -43,7 +43,7 @@ class Index(Protocol):
     def describe(self, name: str) -> Collection:
         """State a version or what an alias names, with its exact count. Raises `Missing`."""
 
-    def list(self) -> Sequence[Collection]:
+    def collections(self) -> Sequence[Collection]:
         """Every version, by name."""
 
     def held(self, name: str, ids: Sequence[str]) -> Sequence[str]:

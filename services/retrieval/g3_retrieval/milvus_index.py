@@ -2,58 +2,34 @@
 
 import logging
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from g3_geography import Coordinates, Place
 from g3_kit.errors import Conflict, Missing, NotYet, Unavailable
-from pymilvus import DataType, MilvusClient
+from pymilvus import MilvusClient
 from pymilvus.exceptions import MilvusException
 
 from g3_retrieval.answers import answer
 from g3_retrieval.milvus_calls import NO_INDEX, NOT_LOADED, translated
 from g3_retrieval.milvus_catalogue import MilvusCatalogue, physical
 from g3_retrieval.milvus_expressions import expression, one_of
+from g3_retrieval.milvus_schema import FIELDS, MilvusOptions, columns, index_params, match, schema, search_params
 from g3_retrieval.ranking import Ranked
 from g3_retrieval.references import (
-    MAX_TEXT_BYTES,
     Collection,
     Dissimilar,
     Filter,
     Found,
     Match,
-    Reference,
     ReferenceVectors,
     Search,
     Vectors,
     Version,
-    similarity,
 )
 
-_TEXTS = ("city", "state", "country", "country_code", "author")
-_FIELDS = ["latitude", "longitude", *_TEXTS]
 _HELD_AT_ONCE = 4_000
-_MIN_EF = 128
 
 Answer = TypeVar("Answer")
-
-
-@dataclass(frozen=True, slots=True)
-class MilvusOptions:
-    """How a Milvus is used."""
-
-    index: Literal["FLAT", "HNSW"] = "FLAT"
-    """Of collections made from now on. FLAT is exact; HNSW is for millions, and cannot answer `farthest`."""
-    hnsw_m: int = 32
-    hnsw_ef_construction: int = 256
-    consistency: Literal["Strong", "Session", "Bounded", "Eventually"] = "Session"
-    """Of searches. Session sees what this process wrote; Strong also waits for what others wrote (0.4 s on a core)."""
-    deadline_s: float = 10.0
-    """Of one search or catalogue call."""
-    write_deadline_s: float = 60.0
-    """Of one upsert, creation or load: a core that has been killed takes half a minute to load."""
 
 
 class MilvusIndex:
@@ -67,7 +43,8 @@ class MilvusIndex:
         with translated():
             self._client = MilvusClient(uri=uri, token=token, timeout=self._options.deadline_s)
         self._catalogue = MilvusCatalogue(self._client, self._options.deadline_s)
-        self._writing: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+        self._writing: dict[str, threading.RLock] = {}
+        self._locks = threading.Lock()
         self._naming = threading.RLock()
         self._index_types: dict[str, str] = {}
 
@@ -99,11 +76,11 @@ class MilvusIndex:
         written = references.last_of_each()
         vectors = written.stored()
         rows = [
-            {"id": reference.id, "vector": vector, **_columns(reference)}
+            {"id": reference.id, "vector": vector, **columns(reference)}
             for reference, vector in zip(written.references, vectors, strict=True)
         ]
         try:
-            with self._writing[collection], translated(collection):
+            with self._lock_of(collection), translated(collection):
                 self._client.upsert(physical(version), rows, timeout=self._options.write_deadline_s)
         except Missing:
             self._catalogue.forget(collection)
@@ -129,7 +106,7 @@ class MilvusIndex:
 
     def drop(self, collection: str) -> None:
         """See `Index.drop`. Milvus 2.3 drops a collection under its aliases, so they are looked at first."""
-        with self._naming, self._writing[collection]:
+        with self._naming, self._lock_of(collection):
             version = self._catalogue.versions().get(collection)
             if version is None:
                 raise Missing(f"there is no collection version {collection!r}", field="collection")
@@ -148,8 +125,8 @@ class MilvusIndex:
         """See `Index.describe`."""
         return self._catalogue.with_version(name, self._described)
 
-    def list(self) -> Sequence[Collection]:
-        """See `Index.list`."""
+    def collections(self) -> Sequence[Collection]:
+        """See `Index.collections`."""
         versions = self._catalogue.versions()
         return [self._described(versions[name]) for name in sorted(versions)]
 
@@ -180,17 +157,10 @@ class MilvusIndex:
 
     def _make(self, version: Version) -> None:
         name = physical(version)
-        schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
-        schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=MAX_TEXT_BYTES)
-        schema.add_field("vector", DataType.FLOAT_VECTOR, dim=3 * version.dimension)
-        schema.add_field("latitude", DataType.DOUBLE)
-        schema.add_field("longitude", DataType.DOUBLE)
-        for text in _TEXTS:
-            schema.add_field(text, DataType.VARCHAR, max_length=MAX_TEXT_BYTES)
         self._client.create_collection(
             name,
-            schema=schema,
-            index_params=self._index_params(),
+            schema=schema(version),
+            index_params=index_params(self._options),
             consistency_level="Strong",
             timeout=self._options.write_deadline_s,
         )
@@ -199,12 +169,9 @@ class MilvusIndex:
             name, {"g3.model": version.model, "g3.dimension": str(version.dimension)}, timeout=self._options.deadline_s
         )
 
-    def _index_params(self) -> Any:
-        params = self._client.prepare_index_params()
-        built = {"M": self._options.hnsw_m, "efConstruction": self._options.hnsw_ef_construction}
-        kind = self._options.index
-        params.add_index("vector", index_type=kind, metric_type="IP", params=built if kind == "HNSW" else {})
-        return params
+    def _lock_of(self, collection: str) -> threading.RLock:
+        with self._locks:
+            return self._writing.setdefault(collection, threading.RLock())
 
     def _load(self, version: Version) -> None:
         name, deadline_s = physical(version), self._options.write_deadline_s
@@ -213,7 +180,7 @@ class MilvusIndex:
         except MilvusException as error:
             if error.code != NO_INDEX:
                 raise
-            self._client.create_index(name, self._index_params(), timeout=deadline_s)
+            self._client.create_index(name, index_params(self._options), timeout=deadline_s)
             self._client.load_collection(name, timeout=deadline_s)
 
     def _loaded(self, version: Version, ask: Callable[[], Answer]) -> Answer:
@@ -271,37 +238,12 @@ class MilvusIndex:
                     data=[query],
                     filter=passing,
                     limit=limit,
-                    output_fields=_FIELDS,
-                    search_params=self._search_params(version, limit),
+                    output_fields=FIELDS,
+                    search_params=search_params(self._index_type(version), limit),
                     consistency_level=self._options.consistency,
                     timeout=self._options.deadline_s,
                 ),
             )
-            return [_match(hit) for hit in hits]
+            return [match(hit) for hit in hits]
 
         return ranked
-
-    def _search_params(self, version: Version, limit: int) -> dict[str, Any]:
-        if self._index_type(version) == "HNSW":
-            return {"metric_type": "IP", "params": {"ef": max(_MIN_EF, limit)}}
-        return {"metric_type": "IP"}
-
-
-def _columns(reference: Reference) -> dict[str, Any]:
-    place = reference.place
-    return {
-        "latitude": reference.coordinates.latitude,
-        "longitude": reference.coordinates.longitude,
-        "city": place.city,
-        "state": place.state,
-        "country": place.country,
-        "country_code": place.country_code,
-        "author": reference.author,
-    }
-
-
-def _match(hit: Any) -> Match:
-    row = hit["entity"]
-    place = Place(row["city"], row["state"], row["country"], row["country_code"])
-    coordinates = Coordinates(row["latitude"], row["longitude"])
-    return Match(Reference(str(hit["id"]), coordinates, place, row["author"]), similarity(hit["distance"]))

@@ -87,9 +87,9 @@ class Retrieval:
         check_name(name, "collection")
         return self._index.describe(name)
 
-    def list(self) -> Sequence[Collection]:
+    def collections(self) -> Sequence[Collection]:
         """Every version, by name."""
-        return self._index.list()
+        return self._index.collections()
 
     def held(self, name: str, ids: Sequence[str]) -> Sequence[str]:
         """Those of `ids` that are there, in the order asked."""

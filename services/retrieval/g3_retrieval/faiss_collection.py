@@ -1,0 +1,164 @@
+"""One collection version in memory: an exact FAISS index and what is known of each of its rows."""
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import faiss
+import numpy as np
+from g3_geography import Coordinates
+from g3_kit.errors import Missing
+from numpy.typing import NDArray
+
+from g3_retrieval.answers import answer
+from g3_retrieval.faiss_segments import FaissSegments, Segment
+from g3_retrieval.ranking import Ranked
+from g3_retrieval.references import Filter, Match, Reference, ReferenceVectors, Search, Vectors, Version, similarity
+
+_GPU_MOST = 2_048
+"""The most neighbours that FAISS finds on a GPU at once."""
+
+
+class FaissCollection:
+    """Rows are appended; a replaced one is marked dead, and the index is made anew when a quarter is dead."""
+
+    def __init__(self, version: Version, folder: Path, device: int | None) -> None:
+        """Replay what `folder` holds. `device` is the number of a GPU, None for the CPU."""
+        self.version = version
+        self.dropped = False
+        self.lock = threading.RLock()
+        self._device = device
+        self._gpu: faiss.Index | None = None
+        self._segments = FaissSegments(folder)
+        self._clear()
+        for segment in self._segments.replay():
+            self._add(segment)
+        if self._segments.many:
+            self._segments.snapshot(self._living())
+
+    def __len__(self) -> int:
+        return len(self._row_of)
+
+    def upsert(self, references: ReferenceVectors) -> int:
+        """See `Index.upsert`; on disk first, in memory afterwards."""
+        segment = Segment(references.references, references.stored())
+        with self.lock:
+            self._alive()
+            self._segments.append(segment)
+            self._add(segment)
+        return len(segment.references)
+
+    def search(self, search: Search) -> tuple[tuple[Match, ...], tuple[Match, ...]]:
+        """The similar and the dissimilar references, both of one moment."""
+        with self.lock:
+            self._alive()
+            mask = self._passing(search.filter)
+            return answer(search, lambda query: self._ranked(query, mask))
+
+    def held(self, ids: Sequence[str]) -> Sequence[str]:
+        """Those of `ids` that are here, in the order asked."""
+        with self.lock:
+            self._alive()
+            return [asked for asked in ids if asked in self._row_of]
+
+    def _alive(self) -> None:
+        if self.dropped:
+            raise Missing(f"there is no collection {self.version.name!r}", field="collection")
+
+    def _clear(self) -> None:
+        self._index = faiss.IndexFlatIP(3 * self.version.dimension)
+        self._references: list[Reference] = []
+        self._row_of: dict[str, int] = {}
+        self._live: list[bool] = []
+        self._gpu = None
+
+    def _add(self, segment: Segment) -> None:
+        for reference in segment.references:
+            replaced = self._row_of.get(reference.id)
+            if replaced is not None:
+                self._live[replaced] = False
+            self._row_of[reference.id] = len(self._references)
+            self._references.append(reference)
+            self._live.append(True)
+        self._index.add(np.ascontiguousarray(segment.vectors))
+        self._gpu = None
+        if len(self._references) > 1_000 and len(self._row_of) < 0.75 * len(self._references):
+            living = self._living()
+            self._clear()
+            self._add(living)
+
+    def _living(self) -> Segment:
+        rows = np.flatnonzero(self._live)
+        vectors = self._index.reconstruct_n(0, self._index.ntotal) if self._index.ntotal else np.zeros((0, 0))
+        return Segment(tuple(self._references[row] for row in rows), np.asarray(vectors, np.float32)[rows])
+
+    def _passing(self, wanted: Filter) -> NDArray[np.bool_]:
+        """Which rows may be found, bool [rows]."""
+        mask = np.array(self._live, dtype=bool)
+        if wanted.passes_all:
+            return mask
+        for identity in wanted.excluded_ids:
+            if (row := self._row_of.get(identity)) is not None:
+                mask[row] = False
+        if wanted.country_codes:
+            codes = set(wanted.country_codes)
+            mask &= self._each(lambda reference: reference.place.country_code in codes)
+        if wanted.excluded_authors:
+            authors = set(wanted.excluded_authors)
+            mask &= self._each(lambda reference: reference.author not in authors)
+        if wanted.bounding_box is not None and len(mask):
+            places: list[Coordinates] = [reference.coordinates for reference in self._references]
+            mask &= wanted.bounding_box.contains(
+                [place.latitude for place in places], [place.longitude for place in places]
+            )
+        return mask
+
+    def _each(self, passes: Callable[[Reference], bool]) -> NDArray[np.bool_]:
+        return np.fromiter((passes(reference) for reference in self._references), bool, len(self._references))
+
+    def _ranked(self, query: Vectors, mask: NDArray[np.bool_]) -> Ranked:
+        passing = int(mask.sum())
+        asked = np.ascontiguousarray(query[None, :])
+
+        def ranked(limit: int) -> Sequence[Match]:
+            count = min(limit, passing)
+            if count == 0:
+                return []
+            products, rows = self._nearest(asked, count, mask)
+            return [
+                Match(self._references[row], similarity(float(product)))
+                for product, row in zip(products[0], rows[0], strict=True)
+                if row >= 0
+            ]
+
+        return ranked
+
+    def _nearest(
+        self, asked: Vectors, count: int, mask: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        if mask.all():
+            index = self._on_gpu() if self._device is not None and count <= _GPU_MOST else self._index
+            products, rows = index.search(asked, count)
+        else:
+            # FAISS on a GPU knows no selectors, so what is filtered is searched on the CPU, exactly as well.
+            bits = np.packbits(mask, bitorder="little")
+            selector = faiss.IDSelectorBitmap(bits)
+            products, rows = self._index.search(asked, count, params=faiss.SearchParameters(sel=selector))
+        return products, rows
+
+    def _on_gpu(self) -> faiss.Index:
+        if self._gpu is None:
+            self._gpu = faiss.index_cpu_to_gpu(_gpu_resources(), self._device, self._index)
+        return self._gpu
+
+
+_resources: list["faiss.StandardGpuResources"] = []
+_resources_lock = threading.Lock()
+
+
+def _gpu_resources() -> "faiss.StandardGpuResources":
+    """One scratch space for every collection of the process: it is large."""
+    with _resources_lock:
+        if not _resources:
+            _resources.append(faiss.StandardGpuResources())
+        return _resources[0]
