@@ -41,7 +41,10 @@ def configure(room: str, level: str = "INFO", fmt: Literal["json", "text"] = "js
     if fmt == "json":
         renderer = structlog.processors.JSONRenderer(default=str)
     else:
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        # Plain: the traceback it would choose by itself shows local variables, and those hold keys and photos.
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
     tail: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if fmt == "json":
         tail.append(structlog.processors.format_exc_info)
