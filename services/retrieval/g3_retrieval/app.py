@@ -1,6 +1,7 @@
 """The composition root: settings to a running server. The only file that chooses an index."""
 
 from contextlib import ExitStack
+from pathlib import Path
 
 from g3_kit import process
 from g3_kit.errors import Rejected
@@ -21,8 +22,9 @@ def open_index(settings: RetrievalSettings) -> Index:
     if settings.retrieval_index == "faiss":
         from g3_retrieval.faiss_index import FaissIndex
 
-        return FaissIndex(settings.faiss_path)
-    from g3_retrieval.milvus_index import MilvusIndex, MilvusOptions
+        return FaissIndex(Path(settings.faiss_path), settings.device)
+    from g3_retrieval.milvus_index import MilvusIndex
+    from g3_retrieval.milvus_schema import MilvusOptions
 
     options = MilvusOptions(
         index=settings.milvus_index,

@@ -83,7 +83,7 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
         self, request: retrieval_pb2.ListCollectionsRequest, context: grpc.ServicerContext
     ) -> retrieval_pb2.ListCollectionsResponse:
         """Lists the versions."""
-        listed = [convert.collection(collection) for collection in self._retrieval.list()]
+        listed = [convert.collection(collection) for collection in self._retrieval.collections()]
         return retrieval_pb2.ListCollectionsResponse(collections=listed)
 
     def Held(self, request: retrieval_pb2.HeldRequest, context: grpc.ServicerContext) -> retrieval_pb2.HeldResponse:

@@ -17,6 +17,7 @@ class RetrievalSettings(RoomSettings):
     milvus_consistency: Literal["Strong", "Session", "Bounded", "Eventually"] = "Session"
     milvus_deadline_s: PositiveFloat = 10.0
     faiss_path: str = Field(default="", description="folder of the FAISS index")
+    device: str = Field(default="auto", description="where FAISS searches: auto, cpu or cuda:N")
     retrieval_threads: PositiveInt = Field(default=32, description="calls answered at once")
 
     @model_validator(mode="after")
