@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import grpc
 from g3_kit import logs
@@ -33,7 +34,9 @@ def translated(name: str = "") -> Iterator[None]:
     except (ConnectError, MilvusUnavailableException, ConnectionNotExistException, grpc.FutureTimeoutError) as error:
         raise _unavailable(error) from error
     except grpc.RpcError as error:
-        raise _by_status(error.code() if isinstance(error, grpc.Call) else None, error) from error
+        # What grpc raises is a Call too, which its stubs cannot say.
+        call: Any = error
+        raise _by_status(call.code() if isinstance(call, grpc.Call) else None, error) from error
     except MilvusException as error:
         if isinstance(error.code, grpc.StatusCode):
             raise _by_status(error.code, error) from error
