@@ -165,9 +165,9 @@ class Ingest:
                     embedded = embedding.submit(self._embed, read, model)
                     flying.append(writing.submit(self._write, embedded, report.collection, model))
                     if len(flying) >= _DEPTH:
-                        self._land(flying.popleft(), report)
+                        self._land(flying, report)
                 while flying:
-                    self._land(flying.popleft(), report)
+                    self._land(flying, report)
             except BaseException:
                 self._wind_up(flying, report)
                 raise
@@ -220,8 +220,14 @@ class Ingest:
         rejects += [Reject.of(references[index].id, error) for index, error in errors.items()]
         return _Written(len(references) - len(errors), rejects)
 
-    def _land(self, future: Future[_Written], report: Report) -> None:
-        written = future.result()
+    def _land(self, flying: deque[Future[_Written]], report: Report) -> None:
+        try:
+            written = flying[0].result()
+        except Exception:
+            flying.popleft()
+            raise
+        # Only now: a Ctrl-C while waiting must leave the batch to be counted by `_wind_up`.
+        flying.popleft()
         report.written += written.count
         report.rejects += written.rejects
         self._tell(report)
@@ -229,9 +235,9 @@ class Ingest:
     def _wind_up(self, flying: deque[Future[_Written]], report: Report) -> None:
         """Counts what still lands; a batch that is not embedded yet goes no further."""
         self._stop.set()
-        for future in flying:
+        while flying:
             try:
-                self._land(future, report)
+                self._land(flying, report)
             except (_Stopped, G3Error):
                 continue  # the first failure is the one to report, and it is on its way
 

@@ -72,7 +72,7 @@ def from_csv(folder: Path, table: Path) -> Listing:
     """
     listing, seen, swapped = Listing(), set[str](), 0
     for number, row in _rows(table):
-        label = _first(row, (*_ID, *_FILE)) or f"row {number}"
+        label = _first(row, (*_ID, *_FILE))[:MAX_ID_BYTES] or f"row {number}"
         try:
             entry = _entry(folder, row)
         except Rejected as error:
