@@ -121,6 +121,9 @@ def _serve_rest(settings: ApiSettings, *, uvicorn_app: object, stack: ExitStack)
         listener = socket.create_server((settings.host, settings.api_port), backlog=2048)
     except OSError as error:
         raise Rejected(f"cannot listen on {settings.host}:{settings.api_port}: {error.strerror}") from error
+    # asyncio sets this by itself only on sockets whose protocol number is stated, which create_server's is not; without
+    # it the body of every answer waits 40 ms for the caller's delayed acknowledgement of the headers.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     port = int(listener.getsockname()[1])
     config = uvicorn.Config(
         uvicorn_app,  # type: ignore[arg-type] # FastAPI is an ASGI application

@@ -44,13 +44,13 @@ class Keys:
 
         Raises Unauthenticated without one or with one that is unknown or revoked, Unavailable without the store.
         """
-        scheme, _, key = (authorization or "").partition(" ")
-        if scheme.lower() != "bearer" or not _KEY.fullmatch(key.strip()):
-            raise Unauthenticated("Send an API key: 'Authorization: Bearer g3_…'.")
-        principal = self._principal(hashed(key.strip()))
-        if principal is None:
-            raise Unauthenticated("This API key is unknown or revoked.")
-        return principal
+        return _known(self._principal(_hash_in(authorization)))
+
+    def remembered(self, authorization: str | None) -> Principal | None:
+        """As `authenticate`, without asking the store: never blocks. None when the key has to be looked up."""
+        with self._lock:
+            known = self._known.get(_hash_in(authorization))
+        return _known(known[1]) if known and known[0] > time.monotonic() else None
 
     def _principal(self, key_hash: bytes) -> Principal | None:
         now = time.monotonic()
@@ -65,6 +65,19 @@ class Keys:
             while len(self._known) > self._remember:
                 self._known.popitem(last=False)
         return principal
+
+
+def _hash_in(authorization: str | None) -> bytes:
+    scheme, _, key = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not _KEY.fullmatch(key.strip()):
+        raise Unauthenticated("Send an API key: 'Authorization: Bearer g3_…'.")
+    return hashed(key.strip())
+
+
+def _known(principal: Principal | None) -> Principal:
+    if principal is None:
+        raise Unauthenticated("This API key is unknown or revoked.")
+    return principal
 
 
 def hashed(key: str) -> bytes:

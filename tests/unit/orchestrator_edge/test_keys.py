@@ -75,6 +75,22 @@ def test_answers_are_remembered_also_for_unknown_keys() -> None:
     assert rows.looks == 2
 
 
+def test_a_key_seen_a_moment_ago_needs_no_look() -> None:
+    rows = Rows()
+    header = f"Bearer {keys.create(rows, 'acme')}"
+    verifier = keys.Keys(rows, remember_s=60)
+    assert verifier.remembered(header) is None
+    principal = verifier.authenticate(header)
+    assert verifier.remembered(header) == principal
+    unknown = "Bearer g3_00000000_" + "a" * 43
+    assert verifier.remembered(unknown) is None
+    with pytest.raises(Unauthenticated):
+        verifier.authenticate(unknown)
+    with pytest.raises(Unauthenticated):
+        verifier.remembered(unknown)
+    assert rows.looks == 2
+
+
 def test_a_revoked_key_stops_working_once_forgotten() -> None:
     rows = Rows()
     key = keys.create(rows, "acme")
