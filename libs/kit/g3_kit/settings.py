@@ -40,9 +40,10 @@ def load(cls: type[Settings]) -> Settings:
     except ValidationError as error:
         prefix = str(cls.model_config.get("env_prefix", ""))
         for fault in error.errors(include_input=False, include_url=False):
-            name = prefix + "_".join(str(part) for part in fault["loc"]).upper()
-            reason = "is required" if fault["type"] == "missing" else fault["msg"]
-            sys.stderr.write(f"{name}: {reason}{_about(cls, fault['loc'])}\n")
+            reason = "is required" if fault["type"] == "missing" else fault["msg"].removeprefix("Value error, ")
+            # A check of several settings together has no place of its own; its message names them.
+            name = prefix + "_".join(str(part) for part in fault["loc"]).upper() + ": " if fault["loc"] else ""
+            sys.stderr.write(f"{name}{reason}{_about(cls, fault['loc'])}\n")
         raise SystemExit(2) from None
     except SettingsError as error:
         # A list or an object that is not JSON; pydantic-settings says which field, and the value only in its cause.
