@@ -143,7 +143,9 @@ class JobRoutes:
     async def _principal(self, request: Request) -> Principal:
         sent = request.headers.get("authorization")
         # most calls come with a key seen a moment ago and need no thread
-        return self._keys.remembered(sent) or await self._reads.run(self._keys.authenticate, sent)
+        if principal := self._keys.remembered(sent):
+            return principal
+        return await self._reads.run(self._keys.authenticate, sent)
 
     async def _submit(self, request: Request, principal: Principal, prefer: str | None, key: str | None) -> Response:
         idempotency_key = headers.idempotency_key(key)
