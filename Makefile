@@ -21,7 +21,8 @@ $(VENV)/.installed: requirements-dev.txt constraints.txt $(wildcard */pyproject.
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "G3 needs Python 3.11 or newer: make PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt -r requirements-dev.txt
+	@echo "installing every room and its tools into $(VENV): about 6 GB, some minutes"
+	$(BIN)/python -m pip install -c constraints.txt -r requirements-dev.txt
 	touch $@
 
 install: $(VENV)/.installed ## Make the environment with every room in it
