@@ -1,15 +1,22 @@
-"""JSON documents from domain values, and the other way round."""
+"""JSON documents from domain values, and the other way round.
+
+What goes out is written without passing through the models of `schemas`, which would cost more than reading the job
+from the database; a test holds the two together.
+"""
 
 from typing import Any
 
 from g3_geography import BoundingBox, Coordinates, Place
 from pydantic import ValidationError
+from pydantic_core import to_json
 
 from g3_orchestrator import jobs as service
 from g3_orchestrator import model, problems
 from g3_orchestrator.fields import inside
 from g3_orchestrator.parameters import Asked, Circle, Hints, Parameters
 from g3_orchestrator.rest import schemas
+
+Document = dict[str, Any]
 
 
 def asked(parameters: Any, label: Any) -> tuple[Asked, str]:
@@ -40,82 +47,87 @@ def _hints(given: schemas.Hints) -> Hints:
     return Hints(tuple(given.country_codes or ()), bounding_box, circle)
 
 
-def job(value: model.Job) -> schemas.Job:
-    """The document of a job."""
-    return schemas.Job(
-        job_id=str(value.job_id),
-        state=value.state,
-        created_at=value.created_at,
-        updated_at=value.updated_at,
-        label=value.label,
-        parameters=_parameters(value.parameters),
-        result=_result(value.result) if value.result else None,
-        failure=schemas.Failure(code=value.failure.code, message=value.failure.message) if value.failure else None,
-        timings=[
-            schemas.StageTiming(stage=t.stage, waited_s=t.waited_s, worked_s=t.worked_s, attempts=t.attempts)
+def job(value: model.Job) -> Document:
+    """The document `schemas.Job` of a job."""
+    return {
+        "job_id": str(value.job_id),
+        "state": value.state,
+        "created_at": value.created_at,
+        "updated_at": value.updated_at,
+        "label": value.label,
+        "parameters": _parameters(value.parameters),
+        "result": _result(value.result) if value.result else None,
+        "failure": {"code": value.failure.code, "message": value.failure.message} if value.failure else None,
+        "timings": [
+            {"stage": t.stage, "waited_s": t.waited_s, "worked_s": t.worked_s, "attempts": t.attempts}
             for t in value.timings
         ],
-        degraded=list(value.degraded),
-    )
+        "degraded": value.degraded,
+    }
 
 
-def page(value: service.Page) -> schemas.JobPage:
-    """The document of a page."""
-    return schemas.JobPage(jobs=[job(each) for each in value.jobs], next_cursor=value.next_cursor)
+def page(value: service.Page) -> Document:
+    """The document `schemas.JobPage` of a page."""
+    return {"jobs": [job(each) for each in value.jobs], "next_cursor": value.next_cursor}
 
 
-def event(value: service.JobEvent) -> schemas.JobEvent:
-    """The document of an event."""
-    return schemas.JobEvent(event_id=value.event_id, job=job(value.job))
+def event(value: service.JobEvent) -> Document:
+    """The document `schemas.JobEvent` of an event."""
+    return {"event_id": value.event_id, "job": job(value.job)}
 
 
-def _parameters(value: Parameters) -> schemas.Parameters:
+def written(document: Document) -> bytes:
+    """The document as JSON."""
+    return to_json(document)
+
+
+def _parameters(value: Parameters) -> Document:
     """In the shape in which callers send them."""
-    written = value.to_json()
-    if circle := written["hints"]["circle"]:
+    document = value.to_json()
+    if circle := document["hints"]["circle"]:
         center = {"latitude": circle["latitude"], "longitude": circle["longitude"]}
-        written["hints"]["circle"] = {"center": center, "radius_km": circle["radius_km"]}
-    return schemas.Parameters.model_validate(written)
+        document["hints"]["circle"] = {"center": center, "radius_km": circle["radius_km"]}
+    return document
 
 
-def _result(value: model.Result) -> schemas.Result:
-    return schemas.Result(
-        coordinates=_coordinates(value.coordinates),
-        place=_place(value.place),
-        similarity=value.similarity,
-        candidates=[_candidate(each) for each in value.candidates],
-        references=[_match(each) for each in value.references],
-        dropped=[schemas.Dropped(prompt=d.prompt, sample=d.sample, reason=d.reason) for d in value.dropped],
-        release=schemas.Release(model=value.release.model, collection=value.release.collection),
-    )
+def _result(value: model.Result) -> Document:
+    return {
+        "coordinates": _coordinates(value.coordinates),
+        "place": _place(value.place),
+        "similarity": value.similarity,
+        "candidates": [_candidate(each) for each in value.candidates],
+        "references": [_match(each) for each in value.references],
+        "dropped": [{"prompt": d.prompt, "sample": d.sample, "reason": d.reason} for d in value.dropped],
+        "release": {"model": value.release.model, "collection": value.release.collection},
+    }
 
 
-def _candidate(value: model.Candidate) -> schemas.Candidate:
-    return schemas.Candidate(
-        coordinates=_coordinates(value.coordinates),
-        origin=value.origin,
-        similarity=value.similarity,
-        rank=value.rank,
-        place=_place(value.place),
-        prompt=value.prompt,
-        sample=value.sample,
-        reference_id=value.reference_id,
-    )
+def _candidate(value: model.Candidate) -> Document:
+    return {
+        "coordinates": _coordinates(value.coordinates),
+        "origin": value.origin,
+        "similarity": value.similarity,
+        "rank": value.rank,
+        "place": _place(value.place),
+        "prompt": value.prompt,
+        "sample": value.sample,
+        "reference_id": value.reference_id,
+    }
 
 
-def _match(value: model.Match) -> schemas.Match:
-    reference = schemas.Reference(
-        id=value.reference_id,
-        coordinates=_coordinates(value.coordinates),
-        place=_place(value.place),
-        author=value.author,
-    )
-    return schemas.Match(reference=reference, similarity=value.similarity)
+def _match(value: model.Match) -> Document:
+    reference = {
+        "id": value.reference_id,
+        "coordinates": _coordinates(value.coordinates),
+        "place": _place(value.place),
+        "author": value.author,
+    }
+    return {"reference": reference, "similarity": value.similarity}
 
 
-def _coordinates(value: Coordinates) -> schemas.Coordinates:
-    return schemas.Coordinates(latitude=value.latitude, longitude=value.longitude)
+def _coordinates(value: Coordinates) -> Document:
+    return {"latitude": value.latitude, "longitude": value.longitude}
 
 
-def _place(value: Place) -> schemas.Place:
-    return schemas.Place(city=value.city, state=value.state, country=value.country, country_code=value.country_code)
+def _place(value: Place) -> Document:
+    return {"city": value.city, "state": value.state, "country": value.country, "country_code": value.country_code}

@@ -80,7 +80,8 @@ class Streams:
                 while not self._jobs.watches.closing:
                     for event in await self._threads.run(self._jobs.events, tenant_id, job_id, seen):
                         seen, spoke = event.event_id, time.monotonic()
-                        yield f"id: {seen}\nevent: job\ndata: {documents.event(event).model_dump_json()}\n\n"
+                        data = documents.written(documents.event(event)).decode()
+                        yield f"id: {seen}\nevent: job\ndata: {data}\n\n"
                         if event.job.state.ended:
                             return
                     if time.monotonic() - spoke >= self._heartbeat_s:
