@@ -116,6 +116,8 @@ def _tell(located: Sequence[Located]) -> None:
     table = Table(
         "photo", "answer", "off by", "nearest\nreference", "references,\ncandidates", "retrieve, generate,\nverify"
     )
+    for column in table.columns:
+        column.no_wrap = column.header != "answer"
     for item in located:
         table.add_row(*_row(item))
     _out.print(table)
@@ -139,7 +141,8 @@ def _row(item: Located) -> list[str]:
     answer = job.result
     off = f"{item.error_km:,.0f} km" if item.error_km is not None else "unknown"
     evidence = f"{len(answer.references)}, {len(answer.candidates)}"
-    place = str(answer.place) or f"{answer.coordinates.latitude:.3f}, {answer.coordinates.longitude:.3f}"
+    names = [name for name in (answer.place.city, answer.place.country) if name]
+    place = ", ".join(names) or f"{answer.coordinates.latitude:.3f}, {answer.coordinates.longitude:.3f}"
     return [item.name, place, off, _nearest(item), evidence, _timings(job)]
 
 
