@@ -95,7 +95,7 @@ class MilvusProcess(ABC):
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
-        """SIGTERM, then SIGKILL after ten seconds."""
+        """SIGTERM, then SIGKILL after three seconds: the core takes its time, and a test is done with it."""
         self._end(signal.SIGTERM)
 
     def _end(self, number: signal.Signals) -> None:
@@ -103,7 +103,7 @@ class MilvusProcess(ABC):
             return
         self._process.send_signal(number)
         try:
-            self._process.wait(10)
+            self._process.wait(3)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait(10)
