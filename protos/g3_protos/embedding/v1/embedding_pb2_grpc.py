@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class EmbeddingServiceStub:
-    """Missing associated documentation comment in .proto file."""
+    """Turns photos, text and coordinates into vectors of one model.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -57,7 +58,8 @@ class EmbeddingServiceStub:
 
 
 class EmbeddingServiceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Turns photos, text and coordinates into vectors of one model.
+    """
 
     def EmbedImages(self, request, context):
         """Embeds photos. A broken photo is an error of its item, never of the call.
@@ -120,7 +122,8 @@ def add_EmbeddingServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EmbeddingService:
-    """Missing associated documentation comment in .proto file."""
+    """Turns photos, text and coordinates into vectors of one model.
+    """
 
     @staticmethod
     def EmbedImages(request,

@@ -27,6 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class EmbeddingServiceStub:
+    """Turns photos, text and coordinates into vectors of one model."""
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
@@ -44,6 +46,8 @@ class EmbeddingServiceStub:
 
 @_typing.type_check_only
 class EmbeddingServiceAsyncStub(EmbeddingServiceStub):
+    """Turns photos, text and coordinates into vectors of one model."""
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     EmbedImages: _aio.UnaryUnaryMultiCallable[_embedding_pb2.EmbedImagesRequest, _embedding_pb2.EmbedImagesResponse]  # type: ignore[assignment]
     """Embeds photos. A broken photo is an error of its item, never of the call.
@@ -57,6 +61,8 @@ class EmbeddingServiceAsyncStub(EmbeddingServiceStub):
     """Says which model is served."""
 
 class EmbeddingServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Turns photos, text and coordinates into vectors of one model."""
+
     @_abc_1.abstractmethod
     def EmbedImages(
         self,

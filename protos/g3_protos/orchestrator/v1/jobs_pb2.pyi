@@ -141,6 +141,7 @@ class _JobState:
 class _JobStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobState.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     JOB_STATE_UNSPECIFIED: _JobState.ValueType  # 0
+    """Never sent."""
     JOB_STATE_QUEUED: _JobState.ValueType  # 1
     """Accepted and stored; retrieval has not started."""
     JOB_STATE_RETRIEVING: _JobState.ValueType  # 2
@@ -160,6 +161,7 @@ class JobState(_JobState, metaclass=_JobStateEnumTypeWrapper):
     """Where a job is."""
 
 JOB_STATE_UNSPECIFIED: JobState.ValueType  # 0
+"""Never sent."""
 JOB_STATE_QUEUED: JobState.ValueType  # 1
 """Accepted and stored; retrieval has not started."""
 JOB_STATE_RETRIEVING: JobState.ValueType  # 2
@@ -183,6 +185,7 @@ class _Origin:
 class _OriginEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Origin.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     ORIGIN_UNSPECIFIED: _Origin.ValueType  # 0
+    """Never sent."""
     ORIGIN_LMM: _Origin.ValueType  # 1
     """An answer of the LMM."""
     ORIGIN_RETRIEVED: _Origin.ValueType  # 2
@@ -194,6 +197,7 @@ class Origin(_Origin, metaclass=_OriginEnumTypeWrapper):
     """Where a candidate came from."""
 
 ORIGIN_UNSPECIFIED: Origin.ValueType  # 0
+"""Never sent."""
 ORIGIN_LMM: Origin.ValueType  # 1
 """An answer of the LMM."""
 ORIGIN_RETRIEVED: Origin.ValueType  # 2
@@ -255,10 +259,12 @@ class Parameters(_message.Message):
 
     @_builtins.property
     def excluded_references(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """References never to be used, for benchmarks: by id and by author."""
+        """Ids of references never to be used, for benchmarks."""
 
     @_builtins.property
-    def excluded_authors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def excluded_authors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Authors whose references are never to be used, for benchmarks."""
+
     def __init__(
         self,
         *,
@@ -696,8 +702,9 @@ class Candidate(_message.Message):
     rank: _builtins.int
     """1 is best."""
     prompt: _builtins.int
-    """LMM: index of the prompt and of the sample. Retrieved: rank of the reference."""
+    """LMM: index of the prompt. Retrieved: rank of the reference."""
     sample: _builtins.int
+    """LMM: index of the sample."""
     reference_id: _builtins.str
     """Retrieved: id of the reference."""
     @_builtins.property
@@ -738,8 +745,9 @@ class Dropped(_message.Message):
     SAMPLE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     prompt: _builtins.int
-    """Index of the prompt and of the sample."""
+    """Index of the prompt."""
     sample: _builtins.int
+    """Index of the sample."""
     reason: _builtins.str
     """"unparsable", "out_of_range", "refused", "duplicate", "outside_hints"."""
     def __init__(

@@ -207,8 +207,9 @@ class Answer(_message.Message):
     model: _builtins.str
     """Name of the model as the endpoint states it."""
     prompt_tokens: _builtins.int
-    """Tokens of the prompt and of this answer; 0 when the endpoint does not say."""
+    """Tokens of the prompt; 0 when the endpoint does not say."""
     answer_tokens: _builtins.int
+    """Tokens of this answer; 0 when the endpoint does not say."""
     def __init__(
         self,
         *,

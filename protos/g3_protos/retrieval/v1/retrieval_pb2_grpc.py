@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class RetrievalServiceStub:
-    """Missing associated documentation comment in .proto file."""
+    """Keeps collections of references and finds the similar and the dissimilar ones of a photo.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -77,7 +78,8 @@ class RetrievalServiceStub:
 
 
 class RetrievalServiceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Keeps collections of references and finds the similar and the dissimilar ones of a photo.
+    """
 
     def CreateCollection(self, request, context):
         """Makes a collection version. ABORTED if it exists with another fingerprint or dimension; a repeat is harmless.
@@ -187,7 +189,8 @@ def add_RetrievalServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RetrievalService:
-    """Missing associated documentation comment in .proto file."""
+    """Keeps collections of references and finds the similar and the dissimilar ones of a photo.
+    """
 
     @staticmethod
     def CreateCollection(request,

@@ -27,6 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RetrievalServiceStub:
+    """Keeps collections of references and finds the similar and the dissimilar ones of a photo."""
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
@@ -50,6 +52,8 @@ class RetrievalServiceStub:
 
 @_typing.type_check_only
 class RetrievalServiceAsyncStub(RetrievalServiceStub):
+    """Keeps collections of references and finds the similar and the dissimilar ones of a photo."""
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateCollection: _aio.UnaryUnaryMultiCallable[_retrieval_pb2.CreateCollectionRequest, _retrieval_pb2.CreateCollectionResponse]  # type: ignore[assignment]
     """Makes a collection version. ABORTED if it exists with another fingerprint or dimension; a repeat is harmless."""
@@ -69,6 +73,8 @@ class RetrievalServiceAsyncStub(RetrievalServiceStub):
     """Says which of the given ids a collection holds: how an interrupted ingest finds what is left."""
 
 class RetrievalServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Keeps collections of references and finds the similar and the dissimilar ones of a photo."""
+
     @_abc_1.abstractmethod
     def CreateCollection(
         self,

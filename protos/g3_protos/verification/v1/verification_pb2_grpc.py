@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class VerificationServiceStub:
-    """Missing associated documentation comment in .proto file."""
+    """Compares coordinates with a photo; it keeps nothing.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -47,7 +48,8 @@ class VerificationServiceStub:
 
 
 class VerificationServiceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Compares coordinates with a photo; it keeps nothing.
+    """
 
     def Score(self, request, context):
         """Cosine of the photo's GPS-aligned vector with the GPS vector of each candidate.
@@ -86,7 +88,8 @@ def add_VerificationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class VerificationService:
-    """Missing associated documentation comment in .proto file."""
+    """Compares coordinates with a photo; it keeps nothing.
+    """
 
     @staticmethod
     def Score(request,

@@ -27,6 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class VerificationServiceStub:
+    """Compares coordinates with a photo; it keeps nothing."""
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
@@ -40,6 +42,8 @@ class VerificationServiceStub:
 
 @_typing.type_check_only
 class VerificationServiceAsyncStub(VerificationServiceStub):
+    """Compares coordinates with a photo; it keeps nothing."""
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     Score: _aio.UnaryUnaryMultiCallable[_verification_pb2.ScoreRequest, _verification_pb2.ScoreResponse]  # type: ignore[assignment]
     """Cosine of the photo's GPS-aligned vector with the GPS vector of each candidate.
@@ -49,6 +53,8 @@ class VerificationServiceAsyncStub(VerificationServiceStub):
     """Says which model is served."""
 
 class VerificationServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Compares coordinates with a photo; it keeps nothing."""
+
     @_abc_1.abstractmethod
     def Score(
         self,
