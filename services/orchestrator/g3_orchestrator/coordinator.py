@@ -82,13 +82,16 @@ class Coordinator:
         vectors = self._embedder.embed(photo)
         parameters = job.parameters
         most = max(parameters.references_per_prompt, default=0)
-        found = self._searcher.search(
-            vectors,
-            parameters,
-            # One at least: a job whose LMM is away is answered from what was retrieved.
-            similar=max(most, parameters.retrieved_candidates, 1),
-            dissimilar=0 if parameters.dissimilar is Dissimilar.NONE else most,
-        )
+        try:
+            found = self._searcher.search(
+                vectors,
+                parameters,
+                # One at least: a job whose LMM is away is answered from what was retrieved.
+                similar=max(most, parameters.retrieved_candidates, 1),
+                dissimilar=0 if parameters.dissimilar is Dissimilar.NONE else most,
+            )
+        except Missing as error:
+            raise Missing("there are no references to compare the photo with: ingest some (g3 ingest)") from error
         if found.model != vectors.model:
             raise Mismatch("the references were made by another model than the photo's vectors")
         release = Release(model=vectors.model, gps=vectors.gps, collection=found.collection)
