@@ -47,6 +47,7 @@ class MilvusIndex:
         self._locks = threading.Lock()
         self._naming = threading.RLock()
         self._index_types: dict[str, str] = {}
+        self._sealed: set[str] = set()
 
     def create(self, collection: str, dimension: int, model: str) -> Collection:
         """See `Index.create`. A creation that was cut off half-way is completed by the repeat."""
@@ -81,6 +82,7 @@ class MilvusIndex:
         ]
         try:
             with self._lock_of(collection), translated(collection):
+                self._sealed.discard(physical(version))
                 self._client.upsert(physical(version), rows, timeout=self._options.write_deadline_s)
         except Missing:
             self._catalogue.forget(collection)
@@ -100,6 +102,7 @@ class MilvusIndex:
             with translated(collection):
                 # What is published must answer at once, also after a restart of Milvus has released it.
                 self._load(versions[collection])
+                self._seal(versions[collection])
                 point = self._client.alter_alias if previous else self._client.create_alias
                 point(name, alias, timeout=self._options.deadline_s)
         return previous.name if previous else ""
@@ -116,6 +119,7 @@ class MilvusIndex:
                 self._client.drop_collection(physical(version), timeout=self._options.write_deadline_s)
             self._catalogue.forget(collection)
             self._index_types.pop(physical(version), None)
+            self._sealed.discard(physical(version))
 
     def search(self, search: Search) -> Found:
         """See `Index.search`."""
@@ -172,6 +176,17 @@ class MilvusIndex:
     def _lock_of(self, collection: str) -> threading.RLock:
         with self._locks:
             return self._writing.setdefault(collection, threading.RLock())
+
+    def _seal(self, version: Version) -> None:
+        """Turn what was written into segments: milvus-lite searches 20,000 fresh rows in 1 s, sealed ones in 30 ms.
+
+        Only after writes, or not knowing of any: a flush takes seconds, and servers limit how often they do it.
+        """
+        name = physical(version)
+        with self._lock_of(version.name):
+            if name not in self._sealed:
+                self._client.flush(name, timeout=self._options.write_deadline_s)
+                self._sealed.add(name)
 
     def _load(self, version: Version) -> None:
         name, deadline_s = physical(version), self._options.write_deadline_s
