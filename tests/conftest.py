@@ -11,6 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.provision import NEEDS, lacking, without
+from tests.servers.milvus import milvus_core, milvus_lite
 from tests.servers.postgres import fresh_database, postgres
 from tests.servers.rabbitmq import rabbitmq
 
@@ -50,3 +51,17 @@ def rabbitmq_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real RabbitMQ broker; mark the test `needs("rabbitmq")`."""
     with rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def milvus_lite_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The embedded Milvus of `g3 up`; tests share it, so they name their collections apart."""
+    with milvus_lite(tmp_path_factory.mktemp("milvus-lite")) as uri:
+        yield uri
+
+
+@pytest.fixture(scope="session")
+def milvus_core_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Milvus core, shared as well; mark the test `needs("milvus-core")`."""
+    with milvus_core(tmp_path_factory.mktemp("milvus-core")) as uri:
+        yield uri
