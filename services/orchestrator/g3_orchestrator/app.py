@@ -25,7 +25,7 @@ from g3_orchestrator.keys import Keys
 from g3_orchestrator.leases import Leases
 from g3_orchestrator.relay import Relay
 from g3_orchestrator.rest.app import build
-from g3_orchestrator.settings import ApiSettings, CoordinatorSettings, RelaySettings, StoreSettings
+from g3_orchestrator.settings import ApiSettings, BlobSettings, CoordinatorSettings, RelaySettings, StoreSettings
 from g3_orchestrator.stages import Stages
 from g3_orchestrator.store.postgres import PostgresStore
 from g3_orchestrator.sweeper import Sweeper
@@ -79,10 +79,19 @@ def open_store(settings: StoreSettings, health: Health, stack: ExitStack) -> Pos
     return store
 
 
+def open_blobs(settings: BlobSettings, health: Health, stack: ExitStack) -> BlobStore:
+    """The blob store, with its health."""
+    blobs = BlobStore(settings.blob_url)
+    pulse = Pulse(blobs.check, every_s=5.0)
+    stack.callback(pulse.close)
+    health.add("blobs", lambda: pulse.problem)
+    return blobs
+
+
 def start_api(settings: ApiSettings, health: Health, stack: ExitStack) -> None:
     """REST, the public gRPC service and, on a listener of its own, the stage service."""
     store = open_store(settings, health, stack)
-    blobs = BlobStore(settings.blob_url)
+    blobs = open_blobs(settings, health, stack)
     watches = Watches(store)
     jobs = Jobs(store, Intake(blobs), watches)
     keys = Keys(store)
@@ -197,7 +206,7 @@ def build_coordinator(
         stages,
         store,
         leases,
-        blobs=BlobStore(settings.blob_url),
+        blobs=open_blobs(settings, health, stack),
         embedder=GrpcEmbedder(embedding),
         searcher=GrpcSearcher(retrieval, collection=settings.collection),
         scorer=GrpcScorer(verification),
