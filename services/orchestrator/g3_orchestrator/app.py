@@ -190,7 +190,7 @@ def _alive(loop: threading.Thread) -> Callable[[], str | None]:
 
 
 def build_coordinator(
-    settings: CoordinatorSettings, store: PostgresStore, stages: Stages, stack: ExitStack
+    settings: CoordinatorSettings, store: PostgresStore, stages: Stages, health: Health, stack: ExitStack
 ) -> Coordinator:
     """The coordinator over the real services."""
     targets = (settings.embedding_target, settings.retrieval_target, settings.verification_target)
@@ -227,7 +227,7 @@ def run_coordinator(settings: CoordinatorSettings, health: Health) -> None:
         if settings.metrics_port:
             stack.callback(telemetry.serve(settings.host, settings.metrics_port, health))
         store = open_store(settings, health, stack)
-        coordinator = build_coordinator(settings, store, Stages(store, settings.policy), stack)
+        coordinator = build_coordinator(settings, store, Stages(store, settings.policy), health, stack)
         concurrency = settings.coordinator_concurrency
         app = celery_app("orchestrator", settings.broker_url, queues=["coordinate"], concurrency=concurrency)
         stack.callback(app.close)
