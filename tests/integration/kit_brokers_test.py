@@ -1,11 +1,6 @@
 """One suite over both brokers: what the system asks of a bell, kill -9 and a lost broker included."""
 
-import contextlib
-import os
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,94 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import kombu
-import pgmq
-import psycopg
 import pytest
-from amqp.exceptions import MessageNacked, PreconditionFailed  # type: ignore[import-untyped]
 from g3_kit import celery_app
 from g3_kit.celery_app import Bell, declare, depths, purge
 from g3_kit.errors import Unavailable
-from psycopg import sql
 
-from tests.servers.postgres import create_database, named
+from tests.servers.brokers import VISIBILITY_S, Embedded, Rabbit, Worker, eventually
 
-VISIBILITY_S = 3
-WORKER = Path(__file__).parents[1] / "servers" / "bell_worker.py"
 BODY = {"stage": "generate", "attempt": 1}
-
-
-class Embedded:
-    """pgmq on a database of its own, whose connections can be cut."""
-
-    def __init__(self, postgres_url: str) -> None:
-        self._postgres_url, self._name = postgres_url, f"bells_{os.getpid()}"
-        create_database(postgres_url, self._name)
-        database = named(postgres_url, self._name)
-        pgmq.install_pgmq_from_sql(dsn=psycopg.conninfo.make_conninfo(database))
-        self.url = database.replace("postgresql://", "pgmq://", 1)
-
-    def cut(self) -> None:
-        self._allow(False)
-
-    def mend(self) -> None:
-        self._allow(True)
-
-    def _allow(self, allowed: bool) -> None:
-        change = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
-        with psycopg.connect(self._postgres_url, autocommit=True) as connection:
-            connection.execute(change.format(sql.Identifier(self._name), sql.Literal(allowed)))
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (self._name,)
-            )
-
-
-class Rabbit:
-    """RabbitMQ behind a line that can be cut."""
-
-    def __init__(self, amqp_url: str) -> None:
-        self._port = int(amqp_url.rstrip("/").rpartition(":")[2])
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"amqp://guest:guest@127.0.0.1:{self._listener.getsockname()[1]}//"
-        self._ends: list[socket.socket] = []
-        self._up = True
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                near, _ = self._listener.accept()
-                if not self._up:
-                    near.close()
-                    continue
-                far = socket.create_connection(("127.0.0.1", self._port))
-                self._ends += [near, far]
-                for one, other in ((near, far), (far, near)):
-                    threading.Thread(target=_carry, args=(one, other), daemon=True).start()
-
-    def cut(self) -> None:
-        self._up = False
-        for end in self._ends:
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-        self._ends.clear()
-
-    def mend(self) -> None:
-        self._up = True
-
-    def close(self) -> None:
-        self.cut()
-        self._listener.close()
-
-
-def _carry(source: socket.socket, target: socket.socket) -> None:
-    with contextlib.suppress(OSError), source:
-        while content := source.recv(65536):
-            target.sendall(content)
-    with contextlib.suppress(OSError):
-        target.shutdown(socket.SHUT_RDWR)
-
-
 RABBITMQ = pytest.mark.needs("rabbitmq")
 
 
@@ -133,37 +48,6 @@ def bell(broker: Any) -> Iterator[Bell]:
     made.close()
 
 
-class Worker:
-    """A worker's process and what it wrote."""
-
-    def __init__(self, url: str, folder: Path) -> None:
-        self.folder = folder
-        (folder / "ready").unlink(missing_ok=True)
-        self._log = (folder / "log").open("ab")
-        self.process = subprocess.Popen(
-            [sys.executable, str(WORKER), url, str(folder), str(VISIBILITY_S)], stdout=self._log, stderr=self._log
-        )
-
-    def ready(self) -> "Worker":
-        assert eventually(lambda: (self.folder / "ready").exists(), 30), self.log()
-        return self
-
-    def journal(self) -> list[str]:
-        path = self.folder / "journal"
-        return path.read_text().splitlines() if path.exists() else []
-
-    def log(self) -> str:
-        return (self.folder / "log").read_text()
-
-    def end(self, number: signal.Signals) -> int:
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        try:
-            return self.process.wait(40)
-        finally:
-            self._log.close()
-
-
 @pytest.fixture
 def workers(broker: Any, tmp_path: Path) -> Iterator[Callable[[], Worker]]:
     started: list[Worker] = []
@@ -175,15 +59,6 @@ def workers(broker: Any, tmp_path: Path) -> Iterator[Callable[[], Worker]]:
     yield start
     for worker in started:
         worker.end(signal.SIGKILL)
-
-
-def eventually(fact: Callable[[], object], seconds: float = 15) -> bool:
-    ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
-        if fact():
-            return True
-        time.sleep(0.05)
-    return bool(fact())
 
 
 def _wrote(worker: Worker, line: str) -> bool:
@@ -377,79 +252,3 @@ def test_a_ring_of_the_embedded_broker_wakes_a_sleeping_worker_at_once(embedded:
         worker.end(signal.SIGTERM)
     # Its poll alone would take half a second on average.
     assert sorted(waits)[2] < 0.35, waits
-
-
-@RABBITMQ
-@pytest.mark.parametrize(
-    ("argument", "other"),
-    [
-        ("x-queue-type", "classic"),
-        ("x-dead-letter-exchange", "elsewhere"),
-        ("x-dead-letter-routing-key", "elsewhere"),
-        ("x-overflow", "drop-head"),
-    ],
-)
-def test_rabbitmq_holds_each_queue_with_these_arguments(rabbit: Rabbit, argument: str, other: str) -> None:
-    declare(rabbit.url)
-    for queue in celery_app.celery_app("look", rabbit.url).conf.task_queues:
-        with kombu.Connection(rabbit.url) as connection:
-            queue(connection.default_channel).queue_declare()
-            changed = kombu.Queue(
-                queue.name, queue.exchange, queue.name, queue_arguments={**queue.queue_arguments, argument: other}
-            )
-            with pytest.raises(PreconditionFailed, match=argument):
-                changed(connection.channel()).queue_declare()
-
-
-@RABBITMQ
-def test_rabbitmq_keeps_what_nobody_can_handle_as_a_dead_letter(rabbit: Rabbit) -> None:
-    declare(rabbit.url)
-    purge(rabbit.url)
-    bell = Bell(rabbit.url)
-    bell.ring("generate", {"job_id": "poison", **BODY})
-    bell.close()
-    deliveries = 0
-
-    def give_back(body: object, message: Any) -> None:
-        nonlocal deliveries
-        deliveries += 1
-        message.reject(requeue=True)
-
-    with kombu.Connection(rabbit.url) as connection:
-        dead = kombu.Queue("generate.dead", no_declare=True)(connection.default_channel)
-        # A message without a known task, of another test, is a dead letter too.
-        dead.purge()
-        with connection.Consumer(kombu.Queue("generate", no_declare=True), callbacks=[give_back], accept=["json"]):
-            ends = time.monotonic() + 30
-            while time.monotonic() < ends and not dead.queue_declare(passive=True).message_count:
-                with contextlib.suppress(TimeoutError):
-                    connection.drain_events(timeout=0.2)
-        letter = dead.get(accept=["json"])
-        assert letter is not None
-        letter.ack()
-    # The limit counts what came back: the first delivery and twenty more.
-    assert deliveries == 21
-    assert letter.payload[1]["job_id"] == "poison"
-    assert empty(rabbit)
-
-
-@RABBITMQ
-def test_rabbitmq_refuses_the_ring_when_its_queue_is_full(rabbit: Rabbit) -> None:
-    """Overflow is reject-publish and the bell waits for confirms: the ringer learns that nobody heard it."""
-    declare(rabbit.url)
-    purge(rabbit.url)
-    name = f"full{os.getpid()}"
-    with kombu.Connection(rabbit.url, transport_options={"confirm_publish": True}) as connection:
-        channel = connection.default_channel
-        arguments = {"x-queue-type": "quorum", "x-overflow": "reject-publish", "x-max-length": 1}
-        kombu.Queue(name, kombu.Exchange("g3", type="direct"), name, queue_arguments=arguments)(channel).declare()
-    app = celery_app.celery_app("full", rabbit.url, queues=[*celery_app.QUEUES])
-
-    def publish_ten() -> None:
-        for _ in range(10):
-            with app.producer_pool.acquire() as producer:
-                producer.publish({}, exchange="g3", routing_key=name, confirm_timeout=5, retry=False)
-
-    with pytest.raises(MessageNacked):
-        publish_ten()
-    app.close()
