@@ -109,20 +109,13 @@ def start_api(settings: ApiSettings, health: Health, stack: ExitStack) -> None:
         job_servicer.SERVICE_NAME,
     )
     for server in (stages, public):
-        _started(server)
+        server.start()
         stack.callback(server.stop)
     rest_port = _serve_rest(settings, uvicorn_app=build(jobs, keys, health), stack=stack)
     watches.start()
     # Closed first: whoever waits is answered, and the listeners can drain.
     stack.callback(watches.close)
     _log.info("listening", rest=rest_port, jobs=public.port, stages=stages.port)
-
-
-def _started(server: GrpcServer) -> None:
-    try:
-        server.start()
-    except RuntimeError as error:
-        raise Rejected(f"cannot listen: {error}") from error
 
 
 def _serve_rest(settings: ApiSettings, *, uvicorn_app: object, stack: ExitStack) -> int:

@@ -4,7 +4,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from g3_kit import process
-from g3_kit.errors import Rejected
 from g3_kit.grpc_server import GrpcServer, Limits
 from g3_kit.health import Health
 from g3_kit.settings import load
@@ -35,7 +34,7 @@ def open_index(settings: RetrievalSettings) -> Index:
 
 
 def start(settings: RetrievalSettings, health: Health, stack: ExitStack) -> GrpcServer:
-    """The running room; what closes it lies on `stack`. Raises Rejected when the port is taken, Unavailable."""
+    """The running room; what closes it lies on `stack`. Raises Unavailable, also when the port is taken."""
     index = open_index(settings)
     stack.callback(index.close)
     pulse = Pulse(index.problem)
@@ -48,10 +47,7 @@ def start(settings: RetrievalSettings, health: Health, stack: ExitStack) -> Grpc
         limits=Limits(threads=settings.retrieval_threads),
     )
     server.add(add_RetrievalServiceServicer_to_server, RetrievalServicer(Retrieval(index)), SERVICE_NAME)
-    try:
-        server.start()
-    except RuntimeError as error:
-        raise Rejected(f"cannot listen on {settings.host}:{settings.retrieval_port}: is it taken?") from error
+    server.start()
     stack.callback(server.stop)
     return server
 
