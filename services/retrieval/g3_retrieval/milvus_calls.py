@@ -18,7 +18,9 @@ NO_ALIAS = (100, 1600)
 # Not ready, unavailable, out of memory, over a limit, internal, rate-limited, refused for a while; replica, node,
 # segment and channel trouble of a core that starts or moves things: all of them pass.
 _PASSING = {1, 2, 3, 4, 5, 7, 8, 9, 14, 200, 201, 300, 301, 400, 401, 500, 501, 502, 503, 504, 600, 601, 901, 902, 904}
-# 700 and more in `merr` is the caller's input, except these.
+# What a core says of anything it has no code for; most of that is the caller's input.
+_UNEXPECTED = 65535
+_CHANNEL_GONE = "channel not available"
 
 _log = logs.get("g3_retrieval.milvus")
 
@@ -44,9 +46,14 @@ def translated(name: str = "") -> Iterator[None]:
             raise Missing(f"there is no collection {name!r}", field="collection") from error
         if error.code in NOT_LOADED:
             raise Unavailable(f"the collection {name!r} is being loaded", retry_after_s=2.0) from error
-        if error.code in _PASSING:
+        if error.code in _PASSING or gone_under_the_call(error):
             raise _unavailable(error) from error
         raise
+
+
+def gone_under_the_call(error: MilvusException) -> bool:
+    """Whether the collection was dropped or moved while a core searched it: a text is all that 2.3 has for that."""
+    return error.code == _UNEXPECTED and _CHANNEL_GONE in str(error.message)
 
 
 def _by_status(status: grpc.StatusCode | None, error: Exception) -> Unavailable:

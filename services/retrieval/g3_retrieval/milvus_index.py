@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from g3_kit.errors import Conflict, Missing, NotYet, Unavailable
@@ -10,7 +11,7 @@ from pymilvus import MilvusClient
 from pymilvus.exceptions import MilvusException
 
 from g3_retrieval.answers import answer
-from g3_retrieval.milvus_calls import NO_INDEX, NOT_LOADED, translated
+from g3_retrieval.milvus_calls import NO_INDEX, NOT_LOADED, gone_under_the_call, translated
 from g3_retrieval.milvus_catalogue import MilvusCatalogue, physical
 from g3_retrieval.milvus_expressions import expression, one_of
 from g3_retrieval.milvus_schema import FIELDS, MilvusOptions, columns, index_params, match, schema, search_params
@@ -131,8 +132,12 @@ class MilvusIndex:
 
     def collections(self) -> Sequence[Collection]:
         """See `Index.collections`."""
-        versions = self._catalogue.versions()
-        return [self._described(versions[name]) for name in sorted(versions)]
+        described = []
+        for _, version in sorted(self._catalogue.versions().items()):
+            # What was dropped since the names were read is left out.
+            with suppress(Missing):
+                described.append(self._described(version))
+        return described
 
     def held(self, name: str, ids: Sequence[str]) -> Sequence[str]:
         """See `Index.held`."""
@@ -142,6 +147,8 @@ class MilvusIndex:
             for start in range(0, len(ids), _HELD_AT_ONCE):
                 wanted = one_of("id", ids[start : start + _HELD_AT_ONCE])
                 found.update(row["id"] for row in self._query(version, wanted, ["id"]))
+            if not found:
+                self._stands(version)
             return [asked for asked in ids if asked in found]
 
         return self._catalogue.with_version(name, ask)
@@ -204,10 +211,20 @@ class MilvusIndex:
             try:
                 return ask()
             except MilvusException as error:
+                if gone_under_the_call(error):
+                    self._stands(version)
+                    raise
                 if error.code not in NOT_LOADED:
                     raise
             self._load(version)
             return ask()
+
+    def _stands(self, version: Version) -> None:
+        """Raises `Missing` when the version was dropped: a core answers calls that a drop overtakes with nothing."""
+        name = physical(version)
+        with translated(version.name):
+            if not self._client.has_collection(name, timeout=self._options.deadline_s):
+                raise Missing(f"there is no collection version {version.name!r}", field="collection")
 
     def _query(self, version: Version, wanted: str, fields: Sequence[str]) -> Sequence[dict[str, Any]]:
         return self._loaded(
@@ -223,6 +240,8 @@ class MilvusIndex:
 
     def _described(self, version: Version) -> Collection:
         count = int(self._query(version, "", ["count(*)"])[0]["count(*)"])
+        if not count:
+            self._stands(version)
         aliases = self._catalogue.aliases(version)
         index = f"milvus/{self._index_type(version)}"
         return Collection(version.name, version.dimension, version.model, count, aliases, index)
@@ -259,6 +278,8 @@ class MilvusIndex:
                     timeout=self._options.deadline_s,
                 ),
             )
+            if len(hits) < limit:
+                self._stands(version)
             return [match(hit) for hit in hits]
 
         return ranked
