@@ -31,7 +31,8 @@ DOMAIN = "g3"
 _MESSAGE_BYTES = 1000
 # gRPC has one code for a quota and for a message over its size limit, but only the first is worth another try.
 _OVER_SIZE = re.compile(r"(Received|Sent) message larger than max \((\d+) vs\.? (\d+)\)")
-# For peers that are not ours and send no ErrorInfo. CANCELLED stays an error of the caller's own making.
+# For peers that are not ours and send no ErrorInfo. A call that its caller cancelled raises FutureCancelledError and
+# never comes here: CANCELLED is what grpc's server answers to a call that reached it while it was shutting down.
 _BY_STATUS: dict[grpc.StatusCode, type[G3Error]] = {
     grpc.StatusCode.INVALID_ARGUMENT: Rejected,
     grpc.StatusCode.OUT_OF_RANGE: Rejected,
@@ -43,6 +44,7 @@ _BY_STATUS: dict[grpc.StatusCode, type[G3Error]] = {
     grpc.StatusCode.ABORTED: Conflict,
     grpc.StatusCode.ALREADY_EXISTS: Conflict,
     grpc.StatusCode.UNAVAILABLE: Unavailable,
+    grpc.StatusCode.CANCELLED: Unavailable,
     grpc.StatusCode.RESOURCE_EXHAUSTED: Exhausted,
     grpc.StatusCode.DEADLINE_EXCEEDED: Late,
 }
