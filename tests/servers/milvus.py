@@ -37,19 +37,28 @@ class Config(MilvusServerConfig):
         sock.bind(("127.0.0.1", port))
         return sock
 
-folder, port, metrics = sys.argv[1:4]
-ports = [int(p) for p in sys.argv[4:]]
+folder, port, metrics, clients, peers = sys.argv[1:6]
+ports = [int(p) for p in sys.argv[6:]]
 config = Config(data_dir=folder)
 names = [key for key in config.configurable_items if key.endswith("_port") and key != "proxy_port"]
 config.update(proxy_port=int(port), **dict(zip(names, ports, strict=False)))
 config.resolve()
 _initialize_data_files(folder)
+# Its etcd listens on 2379 and 2380 otherwise, and a second core on this machine would die of that.
+etcd = os.path.join(folder, "configs", "etcd.yaml")
+with open(etcd, "w") as file:
+    for key, number in (("client", clients), ("peer", peers)):
+        file.write(f"listen-{key}-urls: http://127.0.0.1:{number}\\n")
+    file.write(f"advertise-client-urls: http://127.0.0.1:{clients}\\n")
+    file.write(f"initial-advertise-peer-urls: http://127.0.0.1:{peers}\\n")
+    file.write(f"name: default\\ninitial-cluster: default=http://127.0.0.1:{peers}\\n")
 program = os.path.join(folder, "bin", "milvus")
 os.chdir(folder)
 environment = dict(
     os.environ,
     DEPLOY_MODE="STANDALONE",
     METRICS_PORT=metrics,
+    ETCD_CONFIG_PATH=etcd,
     MILVUS_RUN_DIR=os.path.join(folder, "run"),
     LD_LIBRARY_PATH=os.path.dirname(program),
 )
@@ -159,7 +168,7 @@ class MilvusCore(MilvusProcess):
         """Install the core if it is not there yet. Raises RuntimeError when that fails."""
         super().__init__(folder, ready_s=ready_s)
         self._python = core_python()
-        self._ports = [free_port() for _ in range(12)]
+        self._ports = [free_port() for _ in range(14)]
 
     def command(self) -> list[str]:
         """Unpack its program once for all folders (it is large), then become it."""
