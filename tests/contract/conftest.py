@@ -21,20 +21,19 @@ FILLED = 300
     scope="module",
     params=["faiss", "milvus-lite", pytest.param("milvus-core", marks=pytest.mark.needs("milvus-core"))],
 )
-def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Index]:
-    """A new object on the same index, whatever it holds already; a FAISS folder takes one at a time."""
+def opened(request: pytest.FixtureRequest) -> Callable[[Path], Index]:
+    """From a folder, for FAISS, to a new object on what it holds; on Milvus every object is on the shared server."""
     if request.param == "faiss":
-        folder: Path = tmp_path_factory.mktemp("faiss")
-        return lambda: FaissIndex(folder, "cpu")
+        return lambda folder: FaissIndex(folder, "cpu")
     core = request.param == "milvus-core"
     uri = str(request.getfixturevalue("milvus_core_uri" if core else "milvus_lite_uri"))
     options = MilvusOptions(consistency="Strong" if core else "Session")
-    return lambda: MilvusIndex(uri, options=options)
+    return lambda _: MilvusIndex(uri, options=options)
 
 
 @pytest.fixture(scope="module")
-def index(opened: Callable[[], Index]) -> Iterator[Index]:
-    with closing(opened()) as made:
+def index(opened: Callable[[Path], Index], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
+    with closing(opened(tmp_path_factory.mktemp("index"))) as made:
         yield made
 
 

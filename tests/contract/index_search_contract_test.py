@@ -142,10 +142,11 @@ def test_hostile_texts_are_texts_and_nothing_else(index: Index, collection: str)
     assert {match.reference.id: match.reference for match in found.similar} == everything
     assert list(index.held(collection, list(everything))) == list(everything)
     assert list(index.held(collection, [*HOSTILE, "id"])) == []
-    for reference in drawn.references:
-        for wanted in (Filter(excluded_ids=(reference.id,)), Filter(excluded_authors=(reference.author,))):
-            found = search(index, collection, similar=len(HOSTILE) + 5, filter=wanted)
-            assert found_ids(found) == set(everything) - {reference.id}, wanted
+    # Each text once as an id and once as an author; one search for both, for a core takes its time.
+    for reference, neighbour in zip(drawn.references, (*drawn.references[1:], drawn.references[0]), strict=True):
+        wanted = Filter(excluded_ids=(reference.id,), excluded_authors=(neighbour.author,))
+        found = search(index, collection, similar=len(HOSTILE) + 5, filter=wanted)
+        assert found_ids(found) == set(everything) - {reference.id, neighbour.id}, wanted
     nothing = Filter(excluded_ids=tuple(everything), excluded_authors=HOSTILE)
     assert search(index, collection, filter=nothing).similar == ()
 

@@ -72,6 +72,8 @@ def test_other_peoples_collections_are_not_ours(name: str) -> None:
         (MilvusException(8, "rate limit"), Unavailable),
         (MilvusException(grpc.StatusCode.DEADLINE_EXCEEDED, "slow"), Late),
         (MilvusException(grpc.StatusCode.UNAVAILABLE, "away"), Unavailable),
+        (MilvusException(65535, "delegator closed: channel not available[channel=x]"), Unavailable),
+        (MilvusException(65535, "cannot parse expression"), MilvusException),
         (MilvusException(1100, "invalid parameter"), MilvusException),
     ],
 )
