@@ -263,7 +263,7 @@ def test_the_process_serves_lists_itself_and_drains_on_sigterm(checkpoint: Path)
             stub = EmbeddingServiceStub(channel)
             described = stub.DescribeModel(pb.DescribeModelRequest(), wait_for_ready=True, timeout=2 * PATIENCE_S)
             assert (described.configuration, described.dimension, described.device) == ("demo", 128, "cpu")
-            assert serving(channel)
+            until(lambda: serving(channel))
             assert SERVICE_NAME in _reflected(channel)
             photo = jpeg()
             answer = stub.EmbedImages(

@@ -1,6 +1,7 @@
 """The encoder on torch: the aligned model of a checkpoint. The only module of the room that knows torch."""
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -57,7 +58,11 @@ class TorchEncoder:
         """
         if threads:
             torch.set_num_threads(threads)
-        model = load(checkpoint, _device(device), sha256)
+        # OpenMP gives each thread that ever computed a team of its own, and as soon as the teams outnumber the cores it
+        # lets them sleep at every barrier. Loading computes: its team goes with a thread that ends, so that the device
+        # thread's is the only one.
+        with ThreadPoolExecutor(1, thread_name_prefix="loader") as loader:
+            model = loader.submit(load, checkpoint, _device(device), sha256).result()
         # load() has compared the weights with what the header states: reading them again would only take time.
         return cls(model, describe(checkpoint).fingerprint)
 
