@@ -56,7 +56,9 @@ PHOTO = photos.jpeg(side=(64, 48))
 SHA256 = hashlib.sha256(PHOTO).hexdigest()
 COORDINATOR_THREADS, GENERATION_THREADS = 8, 4
 # The smallest job that passes through all three stages.
-PARAMETERS = replace(DEFAULT, references_per_prompt=(1,), samples_per_prompt=1, dissimilar=Dissimilar.NONE)
+PARAMETERS = replace(
+    DEFAULT, references_per_prompt=(1,), samples_per_prompt=1, retrieved_candidates=1, dissimilar=Dissimilar.NONE
+)
 _ROUND_S = 120.0
 
 
@@ -80,7 +82,7 @@ def coordinate(broker_url: str, database_url: str) -> None:
             Leases(stages),
             blobs=blobs,
             embedder=FakeEmbedder(),
-            searcher=FakeSearcher(),
+            searcher=FakeSearcher(count=1),
             scorer=FakeScorer(),
             namer=FakeNamer(),
         )
@@ -232,14 +234,13 @@ class House:
         self._ended += count
         deadline = time.monotonic() + _ROUND_S
         while True:
-            states: dict[str, int] = dict(
-                self._look.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall()
-            )
+            counted = self._look.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall()
+            states: dict[str, int] = dict(counted)
             if states.get("succeeded") == self._ended:
                 return
             if "failed" in states or time.monotonic() > deadline:
                 raise RuntimeError(f"{self._ended} jobs should have succeeded: {states}")
-            time.sleep(0.02)
+            time.sleep(min(0.1, count / 1000))
 
     def degraded(self) -> int:
         """Jobs that went on without generation: must be none."""
