@@ -8,16 +8,16 @@ from sqlalchemy import Connection, text
 from g3_orchestrator.model import OutboxRow
 from g3_orchestrator.states import StageName
 from g3_orchestrator.store.documents import seconds
-from g3_orchestrator.store.engine import Database
+from g3_orchestrator.store.engine import Database, direct
 
-_TAKE = text("""
+_TAKE = """
     SELECT outbox_id, job_id, stage, attempt FROM outbox
-    WHERE sent_at IS NULL ORDER BY outbox_id LIMIT :limit FOR UPDATE SKIP LOCKED""")
+    WHERE sent_at IS NULL ORDER BY outbox_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED"""
 
 # A stage that somebody holds is being claimed already and needs no mark.
-_SENT = text("""
+_SENT = """
     WITH sent AS (
-        UPDATE outbox SET sent_at = now() WHERE outbox_id = ANY(:ids) RETURNING job_id, stage, attempt
+        UPDATE outbox SET sent_at = now() WHERE outbox_id = ANY(%(ids)s) RETURNING job_id, stage, attempt
     ), free AS (
         SELECT s.job_id, s.name FROM stages s JOIN sent ON sent.job_id = s.job_id AND sent.stage = s.name
         WHERE s.state = 'pending' AND s.attempt = sent.attempt
@@ -25,8 +25,8 @@ _SENT = text("""
     )
     UPDATE stages s
     SET state = 'dispatched', rings = rings + 1,
-        wake_at = least(now() + CAST(:again AS interval) * least(power(2, rings), 8), budget_until)
-    FROM free WHERE s.job_id = free.job_id AND s.name = free.name""")
+        wake_at = least(now() + CAST(%(again)s AS interval) * least(power(2, rings), 8), budget_until)
+    FROM free WHERE s.job_id = free.job_id AND s.name = free.name"""
 
 _PRUNE = text("""
     DELETE FROM outbox WHERE outbox_id IN (
@@ -46,7 +46,7 @@ class PostgresOutboxBatch:
         """See OutboxBatch.mark_sent. The waits double with every ring, up to eight times `again_s`."""
         if rows:
             values = {"ids": [row.outbox_id for row in rows], "again": seconds(again_s)}
-            self._connection.execute(_SENT, values)
+            direct(self._connection, _SENT, values)
 
 
 class PostgresOutbox:
@@ -59,8 +59,10 @@ class PostgresOutbox:
     def outgoing(self, limit: int) -> Iterator[PostgresOutboxBatch]:
         """See OutboxStore.outgoing."""
         with self._database.transaction() as connection:
-            taken = connection.execute(_TAKE, {"limit": limit}).all()
-            rows = [OutboxRow(row.outbox_id, row.job_id, StageName(row.stage), row.attempt) for row in taken]
+            taken = direct(connection, _TAKE, {"limit": limit})
+            rows = [
+                OutboxRow(row["outbox_id"], row["job_id"], StageName(row["stage"]), row["attempt"]) for row in taken
+            ]
             yield PostgresOutboxBatch(connection, rows)
 
     def prune(self, older_than_s: float) -> int:

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from uuid import UUID
 
 from g3_kit.errors import Missing
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from g3_orchestrator.model import Answer, Release, Retrieval
 from g3_orchestrator.repeating import again
 from g3_orchestrator.states import StageName
 from g3_orchestrator.store.documents import Row, job_in, match_in, stage_in
-from g3_orchestrator.store.engine import Database
+from g3_orchestrator.store.engine import Database, direct
 from g3_orchestrator.store.jobs import JOB_COLUMNS
 from g3_orchestrator.store.work import PostgresStageWork
 
@@ -21,25 +21,25 @@ _COLUMNS = f"""{JOB_COLUMNS},
     s.budget_until AS stage_budget_until, s.claim_id AS stage_claim_id, s.lease_until AS stage_lease_until,
     s.reason AS stage_reason, now() AS now"""
 
-_LOCK = text(f"""
+_LOCK = f"""
     SELECT {_COLUMNS} FROM jobs j JOIN stages s ON s.job_id = j.job_id
-    WHERE j.job_id = :job AND s.name = :stage
-    FOR NO KEY UPDATE OF j, s""")
+    WHERE j.job_id = %(job)s AND s.name = %(stage)s
+    FOR NO KEY UPDATE OF j, s"""
 
-_OVERDUE = text(f"""
+_OVERDUE = f"""
     SELECT {_COLUMNS} FROM stages s JOIN jobs j ON s.job_id = j.job_id
     WHERE s.wake_at <= now()
-    ORDER BY s.wake_at LIMIT :limit
-    FOR NO KEY UPDATE OF j, s SKIP LOCKED""")
+    ORDER BY s.wake_at LIMIT %(limit)s
+    FOR NO KEY UPDATE OF j, s SKIP LOCKED"""
 
-_RETRIEVAL = text("""
+_RETRIEVAL = """
     SELECT f.similar_matches, f.dissimilar_matches, f.gps_aligned, j.release_model, j.release_gps, j.release_collection
     FROM retrievals f JOIN jobs j ON j.job_id = f.job_id AND j.tenant_id = f.tenant_id
-    WHERE f.tenant_id = :tenant AND f.job_id = :job""")
+    WHERE f.tenant_id = %(tenant)s AND f.job_id = %(job)s"""
 
-_ANSWERS = text("""
+_ANSWERS = """
     SELECT prompt, sample, text, model, prompt_tokens, answer_tokens FROM answers
-    WHERE tenant_id = :tenant AND job_id = :job ORDER BY prompt, sample""")
+    WHERE tenant_id = %(tenant)s AND job_id = %(job)s ORDER BY prompt, sample"""
 
 
 class PostgresStages:
@@ -54,7 +54,7 @@ class PostgresStages:
         notes: list[tuple[str, str]] = []
         with self._database.transaction(notes) as connection:
             values = {"job": job_id, "stage": stage.value}
-            row = connection.execute(_LOCK, values).mappings().one_or_none()
+            row = direct(connection, _LOCK, values).fetchone()
             if row is None:
                 raise Missing("no such stage", field="job_id")
             yield _work(connection, row, notes)
@@ -64,7 +64,7 @@ class PostgresStages:
         """See StageStore.overdue."""
         notes: list[tuple[str, str]] = []
         with self._database.transaction(notes) as connection:
-            rows = connection.execute(_OVERDUE, {"limit": limit}).mappings().all()
+            rows = direct(connection, _OVERDUE, {"limit": limit}).fetchall()
             yield [_work(connection, row, notes) for row in rows]
 
     def retrieval(self, tenant_id: UUID, job_id: UUID) -> Retrieval:
@@ -72,14 +72,14 @@ class PostgresStages:
 
         def read() -> Retrieval:
             with self._database.statement() as connection:
-                row = connection.execute(_RETRIEVAL, {"tenant": tenant_id, "job": job_id}).one_or_none()
+                row = direct(connection, _RETRIEVAL, {"tenant": tenant_id, "job": job_id}).fetchone()
             if row is None:
                 raise Missing("nothing was retrieved for this job", field="job_id")
             return Retrieval(
-                similar=tuple(match_in(match) for match in row.similar_matches),
-                dissimilar=tuple(match_in(match) for match in row.dissimilar_matches),
-                gps_aligned=bytes(row.gps_aligned),
-                release=Release(row.release_model, row.release_gps, row.release_collection),
+                similar=tuple(match_in(match) for match in row["similar_matches"]),
+                dissimilar=tuple(match_in(match) for match in row["dissimilar_matches"]),
+                gps_aligned=bytes(row["gps_aligned"]),
+                release=Release(row["release_model"], row["release_gps"], row["release_collection"]),
             )
 
         return again(read)
@@ -89,7 +89,7 @@ class PostgresStages:
 
         def read() -> list[Answer]:
             with self._database.statement() as connection:
-                return [Answer(*row) for row in connection.execute(_ANSWERS, {"tenant": tenant_id, "job": job_id})]
+                return [Answer(**row) for row in direct(connection, _ANSWERS, {"tenant": tenant_id, "job": job_id})]
 
         return again(read)
 

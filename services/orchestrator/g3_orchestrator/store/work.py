@@ -10,92 +10,93 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, text
+import psycopg
+from sqlalchemy import Connection
 
 from g3_orchestrator.model import Answer, Failure, Job, Release, Result, Retrieval, Stage
 from g3_orchestrator.states import JobState, StageName, StageState, check
 from g3_orchestrator.store.documents import candidate_out, dropped_out, match_out, place_out, seconds
+from g3_orchestrator.store.engine import direct
 from g3_orchestrator.store.port import JOBS_CHANNEL, OUTBOX_CHANNEL
 
-_THIS = "WHERE job_id = :job AND name = :stage"
+_THIS = "WHERE job_id = %(job)s AND name = %(stage)s"
 
-_LEASE = text(f"""
-    UPDATE stages SET state = 'leased', claim_id = :claim, claimed_at = coalesce(claimed_at, now()),
-        lease_until = now() + CAST(:lease AS interval),
-        wake_at = least(now() + CAST(:lease AS interval), budget_until)
-    {_THIS}""")
-_RENEW = text(f"""
-    UPDATE stages SET lease_until = now() + CAST(:lease AS interval),
-        wake_at = least(now() + CAST(:lease AS interval), budget_until)
-    {_THIS}""")
-_RING = text(f"""
+_LEASE = f"""
+    UPDATE stages SET state = 'leased', claim_id = %(claim)s, claimed_at = coalesce(claimed_at, now()),
+        lease_until = now() + CAST(%(lease)s AS interval),
+        wake_at = least(now() + CAST(%(lease)s AS interval), budget_until)
+    {_THIS}"""
+_RENEW = f"""
+    UPDATE stages SET lease_until = now() + CAST(%(lease)s AS interval),
+        wake_at = least(now() + CAST(%(lease)s AS interval), budget_until)
+    {_THIS}"""
+_RING = f"""
     WITH rung AS (
-        UPDATE stages SET state = 'pending', wake_at = least(now() + CAST(:again AS interval), budget_until) {_THIS}
+        UPDATE stages SET state = 'pending', wake_at = least(now() + CAST(%(again)s AS interval), budget_until) {_THIS}
         RETURNING job_id, tenant_id, name, attempt
     )
     INSERT INTO outbox (job_id, tenant_id, stage, attempt) SELECT job_id, tenant_id, name, attempt FROM rung
-    WHERE NOT EXISTS (SELECT 1 FROM outbox o WHERE o.job_id = :job AND o.stage = :stage AND o.sent_at IS NULL
-                      AND o.attempt = rung.attempt)""")
-_RETRY = text(f"""
+    WHERE NOT EXISTS (SELECT 1 FROM outbox o WHERE o.job_id = %(job)s AND o.stage = %(stage)s AND o.sent_at IS NULL
+                      AND o.attempt = rung.attempt)"""
+_RETRY = f"""
     UPDATE stages SET state = 'pending', attempt = attempt + 1, rings = 0, claim_id = NULL, lease_until = NULL,
-        reason = :reason, wake_at = least(now() + CAST(:delay AS interval), budget_until) {_THIS}""")
-_CLOSE = text(f"""
-    UPDATE stages SET state = :state, reason = :reason, ended_at = now(), wake_at = NULL, lease_until = NULL {_THIS}""")
-_RECORD = text("""
-    WITH new AS (
-        INSERT INTO answers (job_id, tenant_id, prompt, sample, text, model, prompt_tokens, answer_tokens)
-        SELECT :job, :tenant, a.prompt, a.sample, a.text, a.model, a.prompt_tokens, a.answer_tokens
-        FROM unnest(CAST(:prompts AS int[]), CAST(:samples AS int[]), CAST(:texts AS text[]), CAST(:models AS text[]),
-                    CAST(:prompt_tokens AS int[]), CAST(:answer_tokens AS int[]))
-             AS a (prompt, sample, text, model, prompt_tokens, answer_tokens)
-        ON CONFLICT DO NOTHING RETURNING 1
-    )
-    SELECT count(*) FROM new""")
-_KEEP = text("""
+        reason = %(reason)s, wake_at = least(now() + CAST(%(delay)s AS interval), budget_until) {_THIS}"""
+_CLOSE = f"""
+    UPDATE stages SET state = %(state)s, reason = %(reason)s, ended_at = now(), wake_at = NULL,
+        lease_until = NULL {_THIS}"""
+_RECORD = """
+    INSERT INTO answers (job_id, tenant_id, prompt, sample, text, model, prompt_tokens, answer_tokens)
+    SELECT %(job)s, %(tenant)s, a.prompt, a.sample, a.text, a.model, a.prompt_tokens, a.answer_tokens
+    FROM unnest(CAST(%(prompts)s AS int[]), CAST(%(samples)s AS int[]), CAST(%(texts)s AS text[]),
+                CAST(%(models)s AS text[]), CAST(%(prompt_tokens)s AS int[]), CAST(%(answer_tokens)s AS int[]))
+         AS a (prompt, sample, text, model, prompt_tokens, answer_tokens)
+    ON CONFLICT DO NOTHING"""
+_KEEP = """
     WITH pinned AS (
-        UPDATE jobs SET release_model = :model, release_gps = :gps, release_collection = :collection
-        WHERE job_id = :job
+        UPDATE jobs SET release_model = %(model)s, release_gps = %(gps)s, release_collection = %(collection)s
+        WHERE job_id = %(job)s
     )
     INSERT INTO retrievals (job_id, tenant_id, similar_matches, dissimilar_matches, gps_aligned)
-    VALUES (:job, :tenant, CAST(:similar AS jsonb), CAST(:dissimilar AS jsonb), :gps_aligned)
+    VALUES (%(job)s, %(tenant)s, CAST(%(similar)s AS jsonb), CAST(%(dissimilar)s AS jsonb), %(gps_aligned)s)
     ON CONFLICT (job_id) DO UPDATE
     SET similar_matches = excluded.similar_matches, dissimilar_matches = excluded.dissimilar_matches,
-        gps_aligned = excluded.gps_aligned""")
+        gps_aligned = excluded.gps_aligned"""
 _EVENT = """
     INSERT INTO events (job_id, tenant_id, event_id, state) SELECT job_id, tenant_id, last_event, state FROM moved"""
 _MOVED = "RETURNING job_id, tenant_id, last_event, state"
-_MOVE = text(f"""
+_MOVE = f"""
     WITH moved AS (
-        UPDATE jobs SET state = :state, updated_at = now(), last_event = last_event + 1 WHERE job_id = :job {_MOVED}
-    ) {_EVENT}""")
-_BEGIN = text(f"""
+        UPDATE jobs SET state = %(state)s, updated_at = now(), last_event = last_event + 1
+        WHERE job_id = %(job)s {_MOVED}
+    ) {_EVENT}"""
+_BEGIN = f"""
     WITH moved AS (
-        UPDATE jobs SET state = :state, updated_at = now(), last_event = last_event + 1,
-            degraded = CAST(:degraded AS text[])
-        WHERE job_id = :job {_MOVED}
+        UPDATE jobs SET state = %(state)s, updated_at = now(), last_event = last_event + 1,
+            degraded = CAST(%(degraded)s AS text[])
+        WHERE job_id = %(job)s {_MOVED}
     ), stage AS (
         INSERT INTO stages (job_id, tenant_id, name, state, budget_until, wake_at)
-        SELECT job_id, tenant_id, :next, 'pending', now() + CAST(:budget AS interval),
+        SELECT job_id, tenant_id, %(next)s, 'pending', now() + CAST(%(budget)s AS interval),
                now() + interval '15 seconds'
         FROM moved
     ), bell AS (
-        INSERT INTO outbox (job_id, tenant_id, stage, attempt) SELECT job_id, tenant_id, :next, 1 FROM moved
-    ) {_EVENT}""")
-_RESULT = text("""
+        INSERT INTO outbox (job_id, tenant_id, stage, attempt) SELECT job_id, tenant_id, %(next)s, 1 FROM moved
+    ) {_EVENT}"""
+_RESULT = """
     INSERT INTO results (job_id, tenant_id, latitude, longitude, similarity, place, candidates, dropped)
-    VALUES (:job, :tenant, :latitude, :longitude, :similarity, CAST(:place AS jsonb), CAST(:candidates AS jsonb),
-            CAST(:dropped AS jsonb))""")
-_SUCCEED = text(f"""
+    VALUES (%(job)s, %(tenant)s, %(latitude)s, %(longitude)s, %(similarity)s, CAST(%(place)s AS jsonb),
+            CAST(%(candidates)s AS jsonb), CAST(%(dropped)s AS jsonb))"""
+_SUCCEED = f"""
     WITH moved AS (
         UPDATE jobs SET state = 'succeeded', updated_at = now(), last_event = last_event + 1, result_of = job_id
-        WHERE job_id = :job {_MOVED}
-    ) {_EVENT}""")
-_FAIL = text(f"""
+        WHERE job_id = %(job)s {_MOVED}
+    ) {_EVENT}"""
+_FAIL = f"""
     WITH moved AS (
         UPDATE jobs SET state = 'failed', updated_at = now(), last_event = last_event + 1,
-            failure_code = :code, failure_message = :message
-        WHERE job_id = :job {_MOVED}
-    ) {_EVENT}""")
+            failure_code = %(code)s, failure_message = %(message)s
+        WHERE job_id = %(job)s {_MOVED}
+    ) {_EVENT}"""
 
 
 class PostgresStageWork:
@@ -155,7 +156,7 @@ class PostgresStageWork:
             "prompt_tokens": [answer.prompt_tokens for answer in answers],
             "answer_tokens": [answer.answer_tokens for answer in answers],
         }
-        return int(self._run(_RECORD, **columns).scalar_one())
+        return self._run(_RECORD, **columns).rowcount
 
     def keep(self, retrieval: Retrieval) -> None:
         """See StageWork.keep."""
@@ -206,6 +207,6 @@ class PostgresStageWork:
         self.job = replace(self.job, state=state, last_event=self.job.last_event + 1)
         self.notes.append((JOBS_CHANNEL, f"{self.job.tenant_id}/{self.job.job_id}"))
 
-    def _run(self, statement: Any, **values: object) -> Any:
+    def _run(self, statement: str, **values: object) -> psycopg.Cursor[dict[str, Any]]:
         ids = {"job": self.job.job_id, "tenant": self.job.tenant_id, "stage": self.stage.name.value}
-        return self._connection.execute(statement, ids | values)
+        return direct(self._connection, statement, ids | values)
