@@ -19,6 +19,8 @@ _MAX_LOG_BYTES = 10_000_000
 # A process that dies at once again and again is started ever more slowly.
 _BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _SETTLED_S = 30.0
+# A death is seen at once; asking a ready process how it is costs it and us something.
+_ASK_READY_EVERY_S = 1.0
 # Deaths before it was ever ready after which waiting any longer is no use.
 _HOPELESS = 3
 _PR_SET_PDEATHSIG = 1
@@ -54,6 +56,7 @@ class Child:
     failures: int = 0
     restart_at: float = 0.0
     problem: str | None = "not started"
+    asked_at: float = 0.0
 
     def described(self) -> dict[str, Any]:
         """The state of this child, for the state file."""
@@ -114,8 +117,8 @@ class Supervisor:
                     self._spawn(child)
             elif child.process.poll() is not None:
                 self._bury(child, now)
-            else:
-                child.problem = child.program.problem()
+            elif child.problem is not None or now - child.asked_at >= _ASK_READY_EVERY_S:
+                child.problem, child.asked_at = child.program.problem(), now
         self._tell()
 
     def stop(self, *, grace_s: float = 40.0) -> None:
