@@ -11,7 +11,6 @@ with it the real generation worker asks a sampler that answers at once, and talk
 
 import argparse
 import contextlib
-import hashlib
 import json
 import os
 import socket
@@ -21,125 +20,32 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pgmq
 import psycopg
-from g3_generation.fakes import FakeSampler
-from g3_generation.generation import Generation
-from g3_generation.grpc_stages import GrpcStages
-from g3_generation.tasks import register as register_generation
-from g3_kit import grpc_client, logs
-from g3_kit.celery_app import TASKS, Bell, celery_app, declare, work
+from g3_kit.celery_app import Bell, declare
 from g3_orchestrator.blobs import BlobStore
-from g3_orchestrator.coordinator import Coordinator
-from g3_orchestrator.fakes import FakeEmbedder, FakeNamer, FakeScorer, FakeSearcher, MemoryBlobs
-from g3_orchestrator.leases import Leases
 from g3_orchestrator.model import NewJob, PhotoRef
 from g3_orchestrator.parameters import DEFAULT
-from g3_orchestrator.stages import Policy, Ref, Stages
-from g3_orchestrator.states import Dissimilar, StageName
+from g3_orchestrator.states import Dissimilar
 from g3_orchestrator.store.postgres import PostgresStore
-from g3_orchestrator.tasks import register as register_coordinator
 
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
-from tests.servers import photos
+from tests.servers import idle_workers
+from tests.servers.idle_workers import PHOTO, SHA256, SIDE
 from tests.servers.postgres import create_database, fresh_database, named, postgres
 from tests.servers.rabbitmq import rabbitmq
 
 WANTED = 0.3
-PHOTO = photos.jpeg(side=(64, 48))
-SHA256 = hashlib.sha256(PHOTO).hexdigest()
-COORDINATOR_THREADS, GENERATION_THREADS = 8, 4
 # The smallest job that passes through all three stages.
 PARAMETERS = replace(
     DEFAULT, references_per_prompt=(1,), samples_per_prompt=1, retrieved_candidates=1, dissimilar=Dissimilar.NONE
 )
 _ROUND_S = 120.0
-
-
-# --- what runs in the processes --------------------------------------------------------------------------------------
-
-
-def say(byte: bytes) -> None:
-    """Tells the parent: R for ready, + for a finished chain."""
-    os.write(sys.stdout.fileno(), byte)
-
-
-def coordinate(broker_url: str, database_url: str) -> None:
-    """The coordinator's worker over fake services."""
-    with PostgresStore(database_url, pool_size=8) as store:
-        blobs = MemoryBlobs()
-        blobs.put(store.create_tenant("load").tenant_id, SHA256, PHOTO)
-        stages = Stages(store, Policy())
-        coordinator = Coordinator(
-            stages,
-            store,
-            Leases(stages),
-            blobs=blobs,
-            embedder=FakeEmbedder(),
-            searcher=FakeSearcher(count=1),
-            scorer=FakeScorer(),
-            namer=FakeNamer(),
-        )
-        app = celery_app("load", broker_url, queues=["coordinate"], concurrency=COORDINATOR_THREADS)
-        register_coordinator(app, coordinator)
-        work(app, concurrency=COORDINATOR_THREADS, on_ready=lambda: say(b"R"), level="WARNING")
-
-
-def generate(broker_url: str, database_url: str) -> None:
-    """A worker of the queue `generate` that claims and completes."""
-    with PostgresStore(database_url, pool_size=4) as store:
-        stages = Stages(store, Policy())
-        app = celery_app("load", broker_url, queues=["generate"], concurrency=GENERATION_THREADS)
-
-        @app.task(name=TASKS["generate"], ignore_result=True)  # type: ignore[untyped-decorator]
-        def deliver(job_id: str, stage: str, attempt: int) -> None:
-            ref = Ref(uuid.UUID(job_id), StageName(stage), attempt, uuid.uuid4().hex)
-            stages.claim(ref)
-            stages.complete(ref)
-
-        work(app, concurrency=GENERATION_THREADS, on_ready=lambda: say(b"R"), level="WARNING")
-
-
-def generate_over_the_wire(broker_url: str, stages_target: str) -> None:
-    """The real generation worker; its LMM answers at once."""
-    with contextlib.closing(grpc_client.channel(stages_target)) as channel:
-        app = celery_app("load", broker_url, queues=["generate"], concurrency=GENERATION_THREADS)
-        register_generation(app, Generation(GrpcStages(channel), FakeSampler(lambda _, k: f"{k % 90}.5, 20.25")))
-        work(app, concurrency=GENERATION_THREADS, on_ready=lambda: say(b"R"), level="WARNING")
-
-
-def link(broker_url: str, queue: str) -> None:
-    """A worker of the bare chain: ingest -> webhooks -> ingest, so that jobs on the same broker are not met."""
-    threads = COORDINATOR_THREADS if queue == "ingest" else GENERATION_THREADS
-    bell = Bell(broker_url)
-    app = celery_app("load", broker_url, queues=[queue], concurrency=threads)
-
-    @app.task(name=TASKS[queue], ignore_result=True)  # type: ignore[untyped-decorator]
-    def deliver(job_id: str, stage: str, attempt: int) -> None:
-        if attempt == 3:
-            say(b"+")
-        else:
-            following = "webhooks" if queue == "ingest" else "ingest"
-            bell.ring(following, {"job_id": job_id, "stage": stage, "attempt": attempt + 1})
-
-    work(app, concurrency=threads, on_ready=lambda: say(b"R"), level="WARNING")
-
-
-ROLES: dict[str, Callable[[str, str], None]] = {
-    "coordinate": coordinate,
-    "generate": generate,
-    "generate-wire": generate_over_the_wire,
-    "link": link,
-}
-
-
-# --- the two sides ---------------------------------------------------------------------------------------------------
 
 
 def spawn(
@@ -166,8 +72,8 @@ def spawn(
 
 
 def role(stack: contextlib.ExitStack, *arguments: str) -> "subprocess.Popen[bytes]":
-    """One of ROLES in a process of its own, ready."""
-    process = spawn(stack, [__file__, "--role", *arguments])
+    """One of `idle_workers` in a process of its own, ready."""
+    process = spawn(stack, [idle_workers.__file__, *arguments])
     assert process.stdout is not None
     if process.stdout.read(1) != b"R":
         raise RuntimeError(f"{arguments[0]} did not start")
@@ -226,7 +132,7 @@ class House:
 
     def begin(self) -> None:
         """Stores one job."""
-        photo = PhotoRef(SHA256, 64, 48, len(PHOTO))
+        photo = PhotoRef(SHA256, *SIDE, len(PHOTO))
         self._store.create_job(self._tenant, NewJob(photo, PARAMETERS, request_hash=bytes(32)))
 
     def await_all(self, count: int) -> None:
@@ -319,12 +225,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--wire", action="store_true", help="the real generation worker and stage service")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--role", nargs=3, metavar=("ROLE", "BROKER", "WHAT"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    if asked.role:
-        logs.configure("load", "WARNING", "text")
-        ROLES[asked.role[0]](asked.role[1], asked.role[2])
-        return 0
     figures = measure(asked.jobs, asked.rounds, asked.wire)
     reference = statistics.median(figures["chain on rabbitmq"]["rounds"])  # type: ignore[arg-type]
     ratios = {
