@@ -42,7 +42,7 @@ def test_a_killed_process_costs_no_job(stack: LocalStack, process: str) -> None:
         os.kill(before["pid"], signal.SIGKILL)
         eventually(
             lambda: (
-                stack.processes()[process]["restarts"] == before["restarts"] + 1
+                stack.processes()[process]["restarts"] > before["restarts"]
                 and all(other["ready"] for other in stack.processes().values())
             ),
             within_s=MOST_S,

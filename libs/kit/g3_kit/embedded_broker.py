@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from kombu.transport import pgmq
+from kombu.transport import pgmq, virtual
 
 # Any constant will do, as long as every process of the house locks the same one.
 _LOCK = 0x6733_6265
@@ -43,6 +43,11 @@ class Channel(pgmq.Channel):  # type: ignore[misc]
             row = connection.execute(_HAS_TRIGGER, (f"pgmq.q_{name}",)).fetchone()
             return bool(row and row[0])
 
+    def _has_queue(self, queue: str, **kwargs: Any) -> bool:
+        with self.pgmq.pool.connection() as connection:
+            row = connection.execute("SELECT to_regclass(%s)", (f"pgmq.q_{self._queue_name(queue)}",)).fetchone()
+            return bool(row and row[0])
+
     @contextmanager
     def _alone(self) -> Iterator[None]:
         # The lock has a connection of its own: what it guards runs on others of the pool.
@@ -60,7 +65,11 @@ class Transport(pgmq.Transport):  # type: ignore[misc]
     def establish_connection(self) -> Any:
         """Connect. Raises psycopg.OperationalError, and leaves nothing running behind it."""
         try:
-            return super().establish_connection()
+            # The stock transport asks for the list of queues here, which warns, and hides that by catch_warnings, which
+            # is not safe among threads. One statement shows as well that the database answers.
+            with self._get_pgmq_client().pool.connection() as connection:
+                connection.execute("SELECT 1")
+            return virtual.Transport.establish_connection(self)
         except psycopg.Error:
             client, self._pgmq_client = self._pgmq_client, None
             if client is not None:

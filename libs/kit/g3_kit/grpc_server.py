@@ -109,11 +109,14 @@ class GrpcServer:
 
     def _watch(self) -> None:
         was: dict[str, str] = {}
-        while not self._stopping.wait(1.0):
+        was_ready = self._health.ready
+        # Looked at often until the room has started, so that nobody waits for a second to be told.
+        while not self._stopping.wait(1.0 if was_ready else 0.1):
             problems = dict(self._health.problems())
             if problems != was:
                 _log.warning("readiness changed", problems=problems)
                 was = problems
+            was_ready = was_ready or not problems
             if not self._stopping.is_set():
                 self._publish(not problems)
 
