@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
 from g3_geography import Coordinates
 from g3_kit import grpc_client
@@ -149,6 +150,37 @@ def test_the_life_of_a_collection(stub: RetrievalServiceStub) -> None:
     names = [c.name for c in stub.ListCollections(pb.ListCollectionsRequest()).collections]
     assert "life_1" in names
     assert "life_2" not in names
+
+
+def test_a_listing_gives_everything_page_after_page(stub: RetrievalServiceStub) -> None:
+    stored = sample(45)
+    create(stub, "listed", stored)
+    asked = pb.ListReferencesRequest(collection="listed", page_size=20, with_vectors=True)
+    references: list[pb.Reference] = []
+    vectors: list[VectorsMessage] = []
+    sizes = []
+    while True:
+        page = stub.ListReferences(asked)
+        assert (page.collection, page.model, len(page.vectors)) == ("listed", MODEL, len(page.references))
+        references += page.references
+        vectors += page.vectors
+        sizes.append(len(page.references))
+        asked.page_token = page.next_page_token
+        if not page.next_page_token:
+            break
+    assert sizes == [20, 20, 5]
+    assert references == [item.reference for item in items(stored)]
+    for row, got in enumerate(vectors):
+        own = photo(stored, row)
+        for name in ("clip", "text_aligned", "gps_aligned"):
+            block = getattr(got, name)
+            assert block.dimension == DIMENSION
+            assert np.frombuffer(block.values, "<f4") == pytest.approx(getattr(own, name), abs=1e-6)
+    bare = stub.ListReferences(pb.ListReferencesRequest(collection="listed", filter=pb.Filter(country_codes=["NZ"])))
+    assert [each.place.country_code for each in bare.references] == ["NZ"] * 9
+    assert (list(bare.vectors), bare.next_page_token) == ([], "")
+    with pytest.raises(Rejected):
+        stub.ListReferences(pb.ListReferencesRequest(page_token="none of ours"))
 
 
 def test_one_broken_reference_never_fails_its_neighbours(stub: RetrievalServiceStub) -> None:

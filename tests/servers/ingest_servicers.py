@@ -98,6 +98,16 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
     ) -> retrieval_pb2.SearchResponse:
         raise AssertionError("ingest searches nothing")
 
+    def ListReferences(
+        self, request: retrieval_pb2.ListReferencesRequest, context: grpc.ServicerContext
+    ) -> retrieval_pb2.ListReferencesResponse:
+        raise AssertionError("ingest lists nothing")
+
+    def MeasureRecall(
+        self, request: retrieval_pb2.MeasureRecallRequest, context: grpc.ServicerContext
+    ) -> retrieval_pb2.MeasureRecallResponse:
+        raise AssertionError("ingest measures through Publish")
+
 
 def ingest_server(embedder: FakeEmbedder, references: FakeReferences) -> GrpcServer:
     """One server of both services on a free port of 127.0.0.1, not yet started."""

@@ -6,7 +6,8 @@
     ├── Rejected            mend the input                    INVALID_ARGUMENT     422
     │   ├── TooLarge        send less                         INVALID_ARGUMENT     413
     │   ├── NotYet          a later release implements it     UNIMPLEMENTED        422
-    │   └── Mismatch        vectors of another model          FAILED_PRECONDITION  409
+    │   ├── Mismatch        vectors of another model          FAILED_PRECONDITION  409
+    │   └── Unmet           meet the condition it names       FAILED_PRECONDITION  409
     ├── Unauthenticated     send a key                        UNAUTHENTICATED      401
     ├── Forbidden           the key may not do this           PERMISSION_DENIED    403
     ├── Missing             no such thing                     NOT_FOUND            404
@@ -63,6 +64,14 @@ class Mismatch(Rejected):
     """Vectors, model or collection come from different fingerprints and must not be compared."""
 
     code = "mismatch"
+    grpc_status = "FAILED_PRECONDITION"
+    http_status = 409
+
+
+class Unmet(Rejected):
+    """A condition of the call does not hold: too little recall to publish, a server that cannot build that index."""
+
+    code = "unmet"
     grpc_status = "FAILED_PRECONDITION"
     http_status = 409
 

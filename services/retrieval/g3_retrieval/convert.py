@@ -9,6 +9,7 @@ from g3_protos.geography.v1 import geography_pb2
 from g3_protos.retrieval.v1 import retrieval_pb2
 from g3_protos.vector.v1 import vector_pb2
 
+from g3_retrieval.listing import Page
 from g3_retrieval.references import (
     Collection,
     Dissimilar,
@@ -19,6 +20,7 @@ from g3_retrieval.references import (
     RetrievalVector,
     Search,
     Vectors,
+    Version,
 )
 from g3_retrieval.service import DEFAULT_ALIAS
 
@@ -79,11 +81,12 @@ def search_of(message: retrieval_pb2.SearchRequest) -> Search:
         similar=message.similar,
         dissimilar=message.dissimilar,
         dissimilar_kind=_DISSIMILAR[message.dissimilar_kind],
-        filter=_filter_of(message.filter),
+        filter=filter_of(message.filter),
     )
 
 
-def _filter_of(message: retrieval_pb2.Filter) -> Filter:
+def filter_of(message: retrieval_pb2.Filter) -> Filter:
+    """A filter. Raises `Rejected`."""
     box = message.bounding_box
     bounds = BoundingBox(south=box.south, west=box.west, north=box.north, east=box.east)
     return Filter(
@@ -96,19 +99,38 @@ def _filter_of(message: retrieval_pb2.Filter) -> Filter:
 
 def matches(found: Sequence[Match]) -> list[retrieval_pb2.Match]:
     """Matches as messages."""
-    return [retrieval_pb2.Match(reference=_reference(m.reference), similarity=m.similarity) for m in found]
+    return [retrieval_pb2.Match(reference=reference(m.reference), similarity=m.similarity) for m in found]
 
 
-def _reference(reference: Reference) -> retrieval_pb2.Reference:
-    place, point = reference.place, reference.coordinates
+def reference(noun: Reference) -> retrieval_pb2.Reference:
+    """A reference as a message."""
+    place, point = noun.place, noun.coordinates
     return retrieval_pb2.Reference(
-        id=reference.id,
+        id=noun.id,
         coordinates=geography_pb2.Coordinates(latitude=point.latitude, longitude=point.longitude),
         place=geography_pb2.Place(
             city=place.city, state=place.state, country=place.country, country_code=place.country_code
         ),
-        author=reference.author,
+        author=noun.author,
     )
+
+
+def page(listed: Page, version: Version, token: str) -> retrieval_pb2.ListReferencesResponse:
+    """A page of a listing as a message."""
+    answer = retrieval_pb2.ListReferencesResponse(
+        references=[reference(noun) for noun in listed.references],
+        next_page_token=token,
+        collection=version.name,
+        model=version.model,
+    )
+    if listed.stored is not None:
+        # What is stored is scaled by 1/√3, what travels are unit vectors.
+        units = (listed.stored * np.float32(np.sqrt(3.0))).astype("<f4").reshape(-1, 3, version.dimension)
+        for row in units:
+            one = answer.vectors.add()
+            for block, vector in zip((one.clip, one.text_aligned, one.gps_aligned), row, strict=True):
+                block.values, block.dimension = vector.tobytes(), version.dimension
+    return answer
 
 
 def collection(noun: Collection) -> retrieval_pb2.Collection:

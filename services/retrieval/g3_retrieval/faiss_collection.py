@@ -1,7 +1,9 @@
 """One collection version in memory: an exact FAISS index and what is known of each of its rows."""
 
 import threading
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 
 import faiss
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 
 from g3_retrieval.answers import answer
 from g3_retrieval.faiss_segments import FaissSegments, Segment
+from g3_retrieval.listing import Page
 from g3_retrieval.ranking import Ranked
 from g3_retrieval.references import Filter, Match, Reference, ReferenceVectors, Search, Vectors, Version, similarity
 
@@ -29,6 +32,7 @@ class FaissCollection:
         self.lock = threading.RLock()
         self._device = device
         self._gpu: faiss.Index | None = None
+        self._in_order: list[str] | None = None
         self._segments = FaissSegments(folder)
         self._clear()
         for segment in self._segments.replay():
@@ -61,6 +65,20 @@ class FaissCollection:
             self._alive()
             return [asked for asked in ids if asked in self._row_of]
 
+    def listed(self, after: str, limit: int, wanted: Filter, with_vectors: bool) -> Page:
+        """See `Index.listed`."""
+        with self.lock:
+            self._alive()
+            if self._in_order is None:
+                self._in_order = sorted(self._row_of)
+            mask = self._passing(wanted)
+            coming = (self._row_of[asked] for asked in self._in_order[bisect_right(self._in_order, after) :])
+            rows = list(islice((row for row in coming if mask[row]), limit))
+            stored = self._index.reconstruct_batch(np.array(rows, np.int64)) if with_vectors and rows else None
+            if with_vectors and not rows:
+                stored = np.zeros((0, 3 * self.version.dimension), np.float32)
+            return Page(tuple(self._references[row] for row in rows), stored)
+
     def _alive(self) -> None:
         if self.dropped:
             raise Missing(f"there is no collection {self.version.name!r}", field="collection")
@@ -70,6 +88,7 @@ class FaissCollection:
         self._references: list[Reference] = []
         self._row_of: dict[str, int] = {}
         self._live: list[bool] = []
+        self._in_order = None
         self._gpu = None
 
     def _add(self, segment: Segment) -> None:
@@ -77,6 +96,8 @@ class FaissCollection:
             replaced = self._row_of.get(reference.id)
             if replaced is not None:
                 self._live[replaced] = False
+            else:
+                self._in_order = None
             self._row_of[reference.id] = len(self._references)
             self._references.append(reference)
             self._live.append(True)

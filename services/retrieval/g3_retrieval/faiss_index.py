@@ -14,7 +14,8 @@ from g3_kit.errors import Conflict, Missing, Rejected, Unavailable
 
 from g3_retrieval.faiss_collection import FaissCollection
 from g3_retrieval.faiss_segments import sync_folder, write_whole
-from g3_retrieval.references import Collection, Found, ReferenceVectors, Search, Version
+from g3_retrieval.listing import Page
+from g3_retrieval.references import Collection, Filter, Found, ReferenceVectors, Search, Version
 
 Answer = TypeVar("Answer")
 
@@ -61,6 +62,10 @@ class FaissIndex:
     def version(self, collection: str) -> Version:
         """See `Index.version`."""
         return self._collection(collection).version
+
+    def resolved(self, name: str) -> Version:
+        """See `Index.resolved`."""
+        return self._resolved(name).version
 
     def upsert(self, collection: str, model: str, references: ReferenceVectors) -> int:
         """See `Index.upsert`."""
@@ -112,6 +117,10 @@ class FaissIndex:
         """See `Index.collections`."""
         with self._lock:
             return [self._described(self._collections[name]) for name in sorted(self._collections)]
+
+    def listed(self, version: Version, after: str, limit: int, wanted: Filter, with_vectors: bool) -> Page:
+        """See `Index.listed`."""
+        return self._collection(version.name).listed(after, limit, wanted, with_vectors)
 
     def held(self, name: str, ids: Sequence[str]) -> Sequence[str]:
         """See `Index.held`."""

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from g3_retrieval.references import Collection, Found, ReferenceVectors, Search, Version
+from g3_retrieval.listing import Page
+from g3_retrieval.references import Collection, Filter, Found, ReferenceVectors, Search, Version
 
 
 class Index(Protocol):
@@ -20,6 +21,9 @@ class Index(Protocol):
 
     def version(self, collection: str) -> Version:
         """What a version is made for, without counting it. Raises `Missing`, also for an alias."""
+
+    def resolved(self, name: str) -> Version:
+        """The version that `name`, a version or an alias, means now. Raises `Missing`."""
 
     def upsert(self, collection: str, model: str, references: ReferenceVectors) -> int:
         """Insert or replace by id, durably; gives how many references were written (the last of those sharing an id).
@@ -45,6 +49,13 @@ class Index(Protocol):
 
     def collections(self) -> Sequence[Collection]:
         """Every version, by name."""
+
+    def listed(self, version: Version, after: str, limit: int, wanted: Filter, with_vectors: bool) -> Page:
+        """The first `limit` references that pass `wanted` and whose ids come after `after`, in the order of their ids.
+
+        Fewer come only when there are no more. What is written or replaced meanwhile is listed if its id is still to
+        come. Raises `Missing`.
+        """
 
     def held(self, name: str, ids: Sequence[str]) -> Sequence[str]:
         """Those of `ids` that a version or alias holds, in the order asked. Raises `Missing`."""

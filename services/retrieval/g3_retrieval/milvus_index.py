@@ -2,19 +2,30 @@
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
 
+import numpy as np
 from g3_kit.errors import Conflict, Missing, NotYet, Unavailable
 from pymilvus import MilvusClient
 from pymilvus.exceptions import MilvusException
 
 from g3_retrieval.answers import answer
-from g3_retrieval.milvus_calls import NO_INDEX, NOT_LOADED, gone_under_the_call, translated
+from g3_retrieval.listing import Page
+from g3_retrieval.milvus_calls import translated
 from g3_retrieval.milvus_catalogue import MilvusCatalogue, physical
 from g3_retrieval.milvus_expressions import expression, one_of
-from g3_retrieval.milvus_schema import FIELDS, MilvusOptions, columns, index_params, match, schema, search_params
+from g3_retrieval.milvus_rows import MilvusRows
+from g3_retrieval.milvus_schema import (
+    FIELDS,
+    MilvusOptions,
+    columns,
+    index_params,
+    match,
+    reference,
+    schema,
+    search_params,
+)
 from g3_retrieval.ranking import Ranked
 from g3_retrieval.references import (
     Collection,
@@ -30,8 +41,6 @@ from g3_retrieval.references import (
 
 _HELD_AT_ONCE = 4_000
 
-Answer = TypeVar("Answer")
-
 
 class MilvusIndex:
     """See `Index`. Writes to one collection are serialised here: milvus-lite loses rows of concurrent writers."""
@@ -43,6 +52,7 @@ class MilvusIndex:
         self._options = options or MilvusOptions()
         with translated():
             self._client = MilvusClient(uri=uri, token=token, timeout=self._options.deadline_s)
+        self._rows = MilvusRows(self._client, self._options)
         self._catalogue = MilvusCatalogue(self._client, self._options.deadline_s)
         self._writing: dict[str, threading.RLock] = {}
         self._locks = threading.Lock()
@@ -63,13 +73,17 @@ class MilvusIndex:
                 if existing is None:
                     self._make(wanted)
                 else:
-                    self._load(wanted)
+                    self._rows.load(physical(wanted))
             self._catalogue.versions()
         return self.describe(collection)
 
     def version(self, collection: str) -> Version:
         """See `Index.version`."""
         return self._catalogue.version(collection)
+
+    def resolved(self, name: str) -> Version:
+        """See `Index.resolved`."""
+        return self._catalogue.resolved(name)
 
     def upsert(self, collection: str, model: str, references: ReferenceVectors) -> int:
         """See `Index.upsert`."""
@@ -82,9 +96,9 @@ class MilvusIndex:
             for reference, vector in zip(written.references, vectors, strict=True)
         ]
         try:
-            with self._lock_of(collection), translated(collection):
+            with self._lock_of(collection):
                 self._sealed.discard(physical(version))
-                self._client.upsert(physical(version), rows, timeout=self._options.write_deadline_s)
+                self._rows.upsert(physical(version), rows)
         except Missing:
             self._catalogue.forget(collection)
             raise
@@ -102,7 +116,7 @@ class MilvusIndex:
             name = physical(versions[collection])
             with translated(collection):
                 # What is published must answer at once, also after a restart of Milvus has released it.
-                self._load(versions[collection])
+                self._rows.load(name)
                 self._seal(versions[collection])
                 point = self._client.alter_alias if previous else self._client.create_alias
                 point(name, alias, timeout=self._options.deadline_s)
@@ -139,6 +153,16 @@ class MilvusIndex:
                 described.append(self._described(version))
         return described
 
+    def listed(self, version: Version, after: str, limit: int, wanted: Filter, with_vectors: bool) -> Page:
+        """See `Index.listed`."""
+        fields = ["id", *FIELDS, *(["vector"] if with_vectors else [])]
+        rows = self._rows.first(physical(version), after, expression(wanted), fields, limit)
+        listed = tuple(reference(row["id"], row) for row in rows)
+        if not with_vectors:
+            return Page(listed)
+        vectors = np.array([row["vector"] for row in rows], np.float32)
+        return Page(listed, vectors.reshape(len(rows), 3 * version.dimension))
+
     def held(self, name: str, ids: Sequence[str]) -> Sequence[str]:
         """See `Index.held`."""
 
@@ -146,9 +170,9 @@ class MilvusIndex:
             found: set[str] = set()
             for start in range(0, len(ids), _HELD_AT_ONCE):
                 wanted = one_of("id", ids[start : start + _HELD_AT_ONCE])
-                found.update(row["id"] for row in self._query(version, wanted, ["id"]))
+                found.update(row["id"] for row in self._rows.query(physical(version), wanted, ["id"]))
             if not found:
-                self._stands(version)
+                self._rows.stands(physical(version))
             return [asked for asked in ids if asked in found]
 
         return self._catalogue.with_version(name, ask)
@@ -185,63 +209,15 @@ class MilvusIndex:
             return self._writing.setdefault(collection, threading.RLock())
 
     def _seal(self, version: Version) -> None:
-        """Turn what was written into segments: milvus-lite searches 20,000 fresh rows in 1 s, sealed ones in 30 ms.
-
-        Only after writes, or not knowing of any: a flush takes seconds, and servers limit how often they do it.
-        """
+        """Flush, only after writes or not knowing of any: it takes seconds, and servers limit how often they do it."""
         name = physical(version)
         with self._lock_of(version.name):
             if name not in self._sealed:
-                self._client.flush(name, timeout=self._options.write_deadline_s)
+                self._rows.flush(name)
                 self._sealed.add(name)
 
-    def _load(self, version: Version) -> None:
-        name, deadline_s = physical(version), self._options.write_deadline_s
-        try:
-            self._client.load_collection(name, timeout=deadline_s)
-        except MilvusException as error:
-            if error.code != NO_INDEX:
-                raise
-            self._client.create_index(name, index_params(self._options), timeout=deadline_s)
-            self._client.load_collection(name, timeout=deadline_s)
-
-    def _loaded(self, version: Version, ask: Callable[[], Answer]) -> Answer:
-        """`ask`, and once more after a load when Milvus was restarted and has released the collection."""
-        with translated(version.name):
-            try:
-                return ask()
-            except MilvusException as error:
-                if gone_under_the_call(error):
-                    self._stands(version)
-                    raise
-                if error.code not in NOT_LOADED:
-                    raise
-            self._load(version)
-            return ask()
-
-    def _stands(self, version: Version) -> None:
-        """Raises `Missing` when the version was dropped: a core answers calls that a drop overtakes with nothing."""
-        name = physical(version)
-        with translated(version.name):
-            if not self._client.has_collection(name, timeout=self._options.deadline_s):
-                raise Missing(f"there is no collection version {version.name!r}", field="collection")
-
-    def _query(self, version: Version, wanted: str, fields: Sequence[str]) -> Sequence[dict[str, Any]]:
-        return self._loaded(
-            version,
-            lambda: self._client.query(
-                physical(version),
-                filter=wanted,
-                output_fields=fields,
-                consistency_level="Strong",
-                timeout=self._options.deadline_s,
-            ),
-        )
-
     def _described(self, version: Version) -> Collection:
-        count = int(self._query(version, "", ["count(*)"])[0]["count(*)"])
-        if not count:
-            self._stands(version)
+        count = self._rows.count(physical(version))
         aliases = self._catalogue.aliases(version)
         index = f"milvus/{self._index_type(version)}"
         return Collection(version.name, version.dimension, version.model, count, aliases, index)
@@ -265,21 +241,7 @@ class MilvusIndex:
         passing = expression(wanted)
 
         def ranked(limit: int) -> Sequence[Match]:
-            [hits] = self._loaded(
-                version,
-                lambda: self._client.search(
-                    physical(version),
-                    data=[query],
-                    filter=passing,
-                    limit=limit,
-                    output_fields=FIELDS,
-                    search_params=search_params(self._index_type(version), limit),
-                    consistency_level=self._options.consistency,
-                    timeout=self._options.deadline_s,
-                ),
-            )
-            if len(hits) < limit:
-                self._stands(version)
-            return [match(hit) for hit in hits]
+            params = search_params(self._index_type(version), limit)
+            return [match(hit) for hit in self._rows.search(physical(version), query, passing, limit, FIELDS, params)]
 
         return ranked

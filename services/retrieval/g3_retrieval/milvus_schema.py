@@ -73,7 +73,10 @@ def columns(reference: Reference) -> dict[str, Any]:
 
 def match(hit: Any) -> Match:
     """A row that a search found."""
-    row = hit["entity"]
+    return Match(reference(str(hit["id"]), hit["entity"]), similarity(hit["distance"]))
+
+
+def reference(identity: str, row: Any) -> Reference:
+    """A reference from the fields of its row."""
     place = Place(row["city"], row["state"], row["country"], row["country_code"])
-    coordinates = Coordinates(row["latitude"], row["longitude"])
-    return Match(Reference(str(hit["id"]), coordinates, place, row["author"]), similarity(hit["distance"]))
+    return Reference(identity, Coordinates(row["latitude"], row["longitude"]), place, row["author"])

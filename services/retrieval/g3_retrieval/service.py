@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from g3_kit.errors import Rejected, TooLarge
 
 from g3_retrieval.index import Index
+from g3_retrieval.listing import Cursor, Page
 from g3_retrieval.references import (
     MAX_DIMENSION,
     Collection,
+    Filter,
     Found,
     ReferenceVectors,
     Search,
@@ -21,6 +23,8 @@ DEFAULT_ALIAS = "references"
 MAX_UPSERTED = 1_000
 MAX_FOUND = 1_000
 MAX_HELD = 10_000
+MAX_LISTED, MAX_LISTED_WITH_VECTORS, USUALLY_LISTED = 10_000, 1_000, 1_000
+"""References a page. A thousand vectors of 3 x 768 are 9 MB."""
 MAX_EXCLUDED = 10_000
 """Excluded ids, and excluded authors, of one search."""
 
@@ -73,12 +77,10 @@ class Retrieval:
         """Find references; see `Index.search`."""
         check_name(search.collection, "collection")
         check_model(search.model)
+        _check_filter(search.filter)
         for name in ("similar", "dissimilar"):
             if getattr(search, name) > MAX_FOUND:
                 raise Rejected(f"{name} must be at most {MAX_FOUND}", field=name)
-        for name in ("excluded_ids", "excluded_authors"):
-            if len(getattr(search.filter, name)) > MAX_EXCLUDED:
-                raise TooLarge(f"at most {MAX_EXCLUDED} {name}", field=f"filter.{name}")
         return self._index.search(search)
 
     def describe(self, name: str) -> Collection:
@@ -100,3 +102,33 @@ class Retrieval:
         for asked in ids:
             check_text(asked, "ids")
         return self._index.held(name, ids)
+
+    def listed(
+        self, name: str, token: str, page_size: int, wanted: Filter, with_vectors: bool
+    ) -> tuple[Page, Version, str]:
+        """A page, the version it is of, and the token of the next page ("" after the last).
+
+        `token` counts before `name`. Raises `Mismatch` when the version was made anew for another model meanwhile.
+        """
+        most = MAX_LISTED_WITH_VECTORS if with_vectors else MAX_LISTED
+        if page_size > most:
+            raise TooLarge(f"at most {most} references a page, not {page_size}", field="page_size")
+        _check_filter(wanted)
+        if token:
+            cursor = Cursor.read(token)
+            version = self._index.version(cursor.version)
+            version.check(cursor.model)
+        else:
+            check_name(name or DEFAULT_ALIAS, "collection")
+            version = self._index.resolved(name or DEFAULT_ALIAS)
+            cursor = Cursor.behind(version, "")
+        limit = page_size or USUALLY_LISTED
+        page = self._index.listed(version, cursor.after, limit, wanted, with_vectors)
+        more = len(page.references) == limit
+        return page, version, Cursor.behind(version, page.references[-1].id).token() if more else ""
+
+
+def _check_filter(wanted: Filter) -> None:
+    for name in ("excluded_ids", "excluded_authors"):
+        if len(getattr(wanted, name)) > MAX_EXCLUDED:
+            raise TooLarge(f"at most {MAX_EXCLUDED} {name}", field=f"filter.{name}")

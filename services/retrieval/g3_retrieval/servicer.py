@@ -1,7 +1,7 @@
 """RetrievalService: converts, calls, converts."""
 
 import grpc
-from g3_kit.errors import G3Error
+from g3_kit.errors import G3Error, NotYet
 from g3_protos.retrieval.v1 import retrieval_pb2, retrieval_pb2_grpc
 from prometheus_client import Counter
 
@@ -25,6 +25,8 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
         self, request: retrieval_pb2.CreateCollectionRequest, context: grpc.ServicerContext
     ) -> retrieval_pb2.CreateCollectionResponse:
         """Makes a version."""
+        if request.kind not in (retrieval_pb2.INDEX_KIND_UNSPECIFIED, retrieval_pb2.INDEX_KIND_FLAT):
+            raise NotYet("kind: only FLAT can be asked for yet", field="kind")
         made = self._retrieval.create(request.collection, request.dimension, request.model)
         return retrieval_pb2.CreateCollectionResponse(collection=convert.collection(made))
 
@@ -53,6 +55,8 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
         self, request: retrieval_pb2.PublishRequest, context: grpc.ServicerContext
     ) -> retrieval_pb2.PublishResponse:
         """Points an alias at a version."""
+        if request.minimum_recall:
+            raise NotYet("recall cannot be measured yet", field="minimum_recall")
         return retrieval_pb2.PublishResponse(previous=self._retrieval.publish(request.collection, request.alias))
 
     def Drop(self, request: retrieval_pb2.DropRequest, context: grpc.ServicerContext) -> retrieval_pb2.DropResponse:
@@ -89,3 +93,19 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
     def Held(self, request: retrieval_pb2.HeldRequest, context: grpc.ServicerContext) -> retrieval_pb2.HeldResponse:
         """Says which ids are there."""
         return retrieval_pb2.HeldResponse(ids=self._retrieval.held(request.collection, request.ids))
+
+    def ListReferences(
+        self, request: retrieval_pb2.ListReferencesRequest, context: grpc.ServicerContext
+    ) -> retrieval_pb2.ListReferencesResponse:
+        """Gives a page of references."""
+        wanted = convert.filter_of(request.filter)
+        listed = self._retrieval.listed(
+            request.collection, request.page_token, request.page_size, wanted, request.with_vectors
+        )
+        return convert.page(*listed)
+
+    def MeasureRecall(
+        self, request: retrieval_pb2.MeasureRecallRequest, context: grpc.ServicerContext
+    ) -> retrieval_pb2.MeasureRecallResponse:
+        """Measures recall."""
+        raise NotYet("recall cannot be measured yet")

@@ -11,6 +11,7 @@ TABLE = {
     "too_large": ("INVALID_ARGUMENT", 413),
     "not_yet": ("UNIMPLEMENTED", 422),
     "mismatch": ("FAILED_PRECONDITION", 409),
+    "unmet": ("FAILED_PRECONDITION", 409),
     "unauthenticated": ("UNAUTHENTICATED", 401),
     "forbidden": ("PERMISSION_DENIED", 403),
     "missing": ("NOT_FOUND", 404),

@@ -21,6 +21,54 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _IndexKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _IndexKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_IndexKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    INDEX_KIND_UNSPECIFIED: _IndexKind.ValueType  # 0
+    """What the room is configured to make (FLAT unless told otherwise)."""
+    INDEX_KIND_AUTO: _IndexKind.ValueType  # 1
+    """Chosen from expected_references among what the vector store can build; Collection.kind says what it became."""
+    INDEX_KIND_FLAT: _IndexKind.ValueType  # 2
+    """Exact: every vector is compared."""
+    INDEX_KIND_HNSW: _IndexKind.ValueType  # 3
+    """A graph over float32 vectors."""
+    INDEX_KIND_HNSW_SQ: _IndexKind.ValueType  # 4
+    """A graph over 8-bit vectors, refined by 16-bit ones where the vector store can."""
+    INDEX_KIND_IVF_FLAT: _IndexKind.ValueType  # 5
+    """Inverted lists of float32 vectors."""
+    INDEX_KIND_IVF_SQ8: _IndexKind.ValueType  # 6
+    """Inverted lists of 8-bit vectors."""
+    INDEX_KIND_IVF_REFINE: _IndexKind.ValueType  # 7
+    """Inverted lists of short codes, the best of which are compared again by finer vectors."""
+    INDEX_KIND_GPU_CAGRA: _IndexKind.ValueType  # 8
+    """A graph built and searched on a GPU."""
+
+class IndexKind(_IndexKind, metaclass=_IndexKindEnumTypeWrapper):
+    """How a collection is searched. docs/retrieval.md has the parameters, the memory and the recall of each."""
+
+INDEX_KIND_UNSPECIFIED: IndexKind.ValueType  # 0
+"""What the room is configured to make (FLAT unless told otherwise)."""
+INDEX_KIND_AUTO: IndexKind.ValueType  # 1
+"""Chosen from expected_references among what the vector store can build; Collection.kind says what it became."""
+INDEX_KIND_FLAT: IndexKind.ValueType  # 2
+"""Exact: every vector is compared."""
+INDEX_KIND_HNSW: IndexKind.ValueType  # 3
+"""A graph over float32 vectors."""
+INDEX_KIND_HNSW_SQ: IndexKind.ValueType  # 4
+"""A graph over 8-bit vectors, refined by 16-bit ones where the vector store can."""
+INDEX_KIND_IVF_FLAT: IndexKind.ValueType  # 5
+"""Inverted lists of float32 vectors."""
+INDEX_KIND_IVF_SQ8: IndexKind.ValueType  # 6
+"""Inverted lists of 8-bit vectors."""
+INDEX_KIND_IVF_REFINE: IndexKind.ValueType  # 7
+"""Inverted lists of short codes, the best of which are compared again by finer vectors."""
+INDEX_KIND_GPU_CAGRA: IndexKind.ValueType  # 8
+"""A graph built and searched on a GPU."""
+Global___IndexKind: _TypeAlias = IndexKind  # noqa: Y015
+
 class _RetrievalVector:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -152,22 +200,32 @@ class CreateCollectionRequest(_message.Message):
     COLLECTION_FIELD_NUMBER: _builtins.int
     DIMENSION_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    EXPECTED_REFERENCES_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
     """Name of the version: letters, digits and underscores, at most 100, not starting with a digit."""
     dimension: _builtins.int
     """Width d of each of the three vectors."""
     model: _builtins.str
     """Model fingerprint that every vector must come from."""
+    kind: Global___IndexKind.ValueType
+    """How it is to be searched."""
+    expected_references: _builtins.int
+    """How many references it is going to hold, about: sizes lists and the sample of `farthest`, and decides for AUTO.
+    0 means unknown: AUTO then chooses FLAT, and approximate kinds are laid out for a million.
+    """
     def __init__(
         self,
         *,
         collection: _builtins.str = ...,
         dimension: _builtins.int = ...,
         model: _builtins.str = ...,
+        kind: Global___IndexKind.ValueType = ...,
+        expected_references: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "dimension", b"dimension", "model", b"model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "dimension", b"dimension", "expected_references", b"expected_references", "kind", b"kind", "model", b"model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -278,19 +336,29 @@ class PublishRequest(_message.Message):
 
     COLLECTION_FIELD_NUMBER: _builtins.int
     ALIAS_FIELD_NUMBER: _builtins.int
+    MINIMUM_RECALL_FIELD_NUMBER: _builtins.int
+    RECALL_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
     """The version to publish."""
     alias: _builtins.str
     """The alias; empty means "references"."""
+    minimum_recall: _builtins.float
+    """The least recall, in (0, 1], that similar, hard and farthest must each have; 0 publishes without measuring."""
+    @_builtins.property
+    def recall(self) -> Global___MeasureRecallRequest:
+        """How it is measured; `collection` in it is left empty."""
+
     def __init__(
         self,
         *,
         collection: _builtins.str = ...,
         alias: _builtins.str = ...,
+        minimum_recall: _builtins.float = ...,
+        recall: Global___MeasureRecallRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recall", b"recall"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "collection", b"collection"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "collection", b"collection", "minimum_recall", b"minimum_recall", "recall", b"recall"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -301,16 +369,22 @@ class PublishResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PREVIOUS_FIELD_NUMBER: _builtins.int
+    RECALL_FIELD_NUMBER: _builtins.int
     previous: _builtins.str
     """The version that the alias named before; empty if none."""
+    @_builtins.property
+    def recall(self) -> Global___MeasureRecallResponse:
+        """What was measured; unset when minimum_recall was 0."""
+
     def __init__(
         self,
         *,
         previous: _builtins.str = ...,
+        recall: Global___MeasureRecallResponse | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recall", b"recall"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["previous", b"previous"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["previous", b"previous", "recall", b"recall"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -481,10 +555,15 @@ class SearchResponse(_message.Message):
     DISSIMILAR_FIELD_NUMBER: _builtins.int
     COLLECTION_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
+    FARTHEST_SAMPLE_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
     """The collection version that answered."""
     model: _builtins.str
     """Its model fingerprint."""
+    farthest_sample: _builtins.int
+    """How many references `farthest` was searched among, exactly, when that is a fixed sample of the collection (a hash of
+    the id decides); 0 when it was every one, or not asked for.
+    """
     @_builtins.property
     def similar(self) -> _containers.RepeatedCompositeFieldContainer[Global___Match]:
         """Most similar first; ties by id."""
@@ -500,10 +579,11 @@ class SearchResponse(_message.Message):
         dissimilar: _abc.Iterable[Global___Match] | None = ...,
         collection: _builtins.str = ...,
         model: _builtins.str = ...,
+        farthest_sample: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "dissimilar", b"dissimilar", "model", b"model", "similar", b"similar"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "dissimilar", b"dissimilar", "farthest_sample", b"farthest_sample", "model", b"model", "similar", b"similar"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -594,12 +674,56 @@ class Collection(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class BuildParametersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class SearchParametersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     DIMENSION_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
     ALIASES_FIELD_NUMBER: _builtins.int
     INDEX_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    BUILD_PARAMETERS_FIELD_NUMBER: _builtins.int
+    SEARCH_PARAMETERS_FIELD_NUMBER: _builtins.int
+    FARTHEST_SAMPLE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the version."""
     dimension: _builtins.int
@@ -610,9 +734,21 @@ class Collection(_message.Message):
     """Number of references."""
     index: _builtins.str
     """Index technology and type ("milvus/FLAT", "faiss/flat")."""
+    kind: Global___IndexKind.ValueType
+    """The kind that it was made as; never UNSPECIFIED or AUTO."""
+    farthest_sample: _builtins.int
+    """References that `farthest` is searched among, exactly; 0: every one."""
     @_builtins.property
     def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Aliases that point at it."""
+
+    @_builtins.property
+    def build_parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What the index is built with ("M", "efConstruction", "nlist", …)."""
+
+    @_builtins.property
+    def search_parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What a search tells it ("ef", "nprobe", "refine_k", …), kept with the collection."""
 
     def __init__(
         self,
@@ -623,10 +759,14 @@ class Collection(_message.Message):
         count: _builtins.int = ...,
         aliases: _abc.Iterable[_builtins.str] | None = ...,
         index: _builtins.str = ...,
+        kind: Global___IndexKind.ValueType = ...,
+        build_parameters: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        search_parameters: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        farthest_sample: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "count", b"count", "dimension", b"dimension", "index", b"index", "model", b"model", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "build_parameters", b"build_parameters", "count", b"count", "dimension", b"dimension", "farthest_sample", b"farthest_sample", "index", b"index", "kind", b"kind", "model", b"model", "name", b"name", "search_parameters", b"search_parameters"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -679,3 +819,205 @@ class HeldResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HeldResponse: _TypeAlias = HeldResponse  # noqa: Y015
+
+@_typing.final
+class ListReferencesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLECTION_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    WITH_VECTORS_FIELD_NUMBER: _builtins.int
+    collection: _builtins.str
+    """A version or an alias; empty means the alias "references". Not looked at when a token is given."""
+    page_token: _builtins.str
+    """next_page_token of the page before; empty for the first."""
+    page_size: _builtins.int
+    """References a page, at most 10,000, with vectors at most 1,000; 0 means 1,000."""
+    with_vectors: _builtins.bool
+    """Whether their vectors come too."""
+    @_builtins.property
+    def filter(self) -> Global___Filter:
+        """Which references are listed; the same for every page."""
+
+    def __init__(
+        self,
+        *,
+        collection: _builtins.str = ...,
+        page_token: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        filter: Global___Filter | None = ...,
+        with_vectors: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "with_vectors", b"with_vectors"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReferencesRequest: _TypeAlias = ListReferencesRequest  # noqa: Y015
+
+@_typing.final
+class ListReferencesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFERENCES_FIELD_NUMBER: _builtins.int
+    VECTORS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    COLLECTION_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Gives the next page; empty after the last. A page may be short without being the last."""
+    collection: _builtins.str
+    """The collection version listed."""
+    model: _builtins.str
+    """Its model fingerprint."""
+    @_builtins.property
+    def references(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reference]:
+        """In ascending order of id (by bytes of its UTF-8)."""
+
+    @_builtins.property
+    def vectors(self) -> _containers.RepeatedCompositeFieldContainer[_vector_pb2.ImageVectors]:
+        """Their vectors in the same order; empty unless asked for."""
+
+    def __init__(
+        self,
+        *,
+        references: _abc.Iterable[Global___Reference] | None = ...,
+        vectors: _abc.Iterable[_vector_pb2.ImageVectors] | None = ...,
+        next_page_token: _builtins.str = ...,
+        collection: _builtins.str = ...,
+        model: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "model", b"model", "next_page_token", b"next_page_token", "references", b"references", "vectors", b"vectors"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReferencesResponse: _TypeAlias = ListReferencesResponse  # noqa: Y015
+
+@_typing.final
+class MeasureRecallRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLECTION_FIELD_NUMBER: _builtins.int
+    SAMPLE_FIELD_NUMBER: _builtins.int
+    K_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    NOISE_FIELD_NUMBER: _builtins.int
+    collection: _builtins.str
+    """A version or an alias; empty means the alias "references"."""
+    sample: _builtins.int
+    """Queries, 1 to 1,000; 0 means 200. Each is a stored photo's vectors, moved a little."""
+    k: _builtins.int
+    """Neighbours compared, 1 to 100; 0 means 10."""
+    seed: _builtins.int
+    """Chooses the queries; the same seed on the same references gives the same ones."""
+    noise: _builtins.float
+    """Length of the random step that moves each unit vector before it is made unit again; unset means 0.3, which leaves a
+    cosine of 0.96. 0 asks for the stored vectors themselves.
+    """
+    def __init__(
+        self,
+        *,
+        collection: _builtins.str = ...,
+        sample: _builtins.int = ...,
+        k: _builtins.int = ...,
+        seed: _builtins.int = ...,
+        noise: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_noise", b"_noise", "noise", b"noise"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_noise", b"_noise", "collection", b"collection", "k", b"k", "noise", b"noise", "sample", b"sample", "seed", b"seed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__noise: _TypeAlias = _typing.Literal["noise"]  # noqa: Y015
+    _WhichOneofArgType__noise: _TypeAlias = _typing.Literal["_noise", b"_noise"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__noise) -> _WhichOneofReturnType__noise | None: ...
+
+Global___MeasureRecallRequest: _TypeAlias = MeasureRecallRequest  # noqa: Y015
+
+@_typing.final
+class Recall(_message.Message):
+    """How much of the true answer one kind of search gives."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEAN_FIELD_NUMBER: _builtins.int
+    WORST_FIELD_NUMBER: _builtins.int
+    PERFECT_FIELD_NUMBER: _builtins.int
+    mean: _builtins.float
+    """Share of the true k that were found, over all queries, in [0, 1]. A tie counts as found."""
+    worst: _builtins.float
+    """The same of the worst query."""
+    perfect: _builtins.float
+    """Share of the queries whose whole answer was right."""
+    def __init__(
+        self,
+        *,
+        mean: _builtins.float = ...,
+        worst: _builtins.float = ...,
+        perfect: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mean", b"mean", "perfect", b"perfect", "worst", b"worst"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Recall: _TypeAlias = Recall  # noqa: Y015
+
+@_typing.final
+class MeasureRecallResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLECTION_FIELD_NUMBER: _builtins.int
+    SIMILAR_FIELD_NUMBER: _builtins.int
+    HARD_FIELD_NUMBER: _builtins.int
+    FARTHEST_FIELD_NUMBER: _builtins.int
+    REFERENCES_FIELD_NUMBER: _builtins.int
+    SAMPLE_FIELD_NUMBER: _builtins.int
+    K_FIELD_NUMBER: _builtins.int
+    FARTHEST_SAMPLE_FIELD_NUMBER: _builtins.int
+    collection: _builtins.str
+    """The collection version measured."""
+    references: _builtins.int
+    """References that the exact search read."""
+    sample: _builtins.int
+    """Queries asked."""
+    k: _builtins.int
+    """Neighbours compared."""
+    farthest_sample: _builtins.int
+    """As in Collection."""
+    @_builtins.property
+    def similar(self) -> Global___Recall:
+        """Of the most similar."""
+
+    @_builtins.property
+    def hard(self) -> Global___Recall:
+        """Of the hard negatives."""
+
+    @_builtins.property
+    def farthest(self) -> Global___Recall:
+        """Of the farthest: among farthest_sample, if that is not 0, else among every reference."""
+
+    def __init__(
+        self,
+        *,
+        collection: _builtins.str = ...,
+        similar: Global___Recall | None = ...,
+        hard: Global___Recall | None = ...,
+        farthest: Global___Recall | None = ...,
+        references: _builtins.int = ...,
+        sample: _builtins.int = ...,
+        k: _builtins.int = ...,
+        farthest_sample: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["farthest", b"farthest", "hard", b"hard", "similar", b"similar"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "farthest", b"farthest", "farthest_sample", b"farthest_sample", "hard", b"hard", "k", b"k", "references", b"references", "sample", b"sample", "similar", b"similar"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MeasureRecallResponse: _TypeAlias = MeasureRecallResponse  # noqa: Y015

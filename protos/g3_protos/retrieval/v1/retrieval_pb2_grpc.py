@@ -75,6 +75,16 @@ class RetrievalServiceStub:
                 request_serializer=g3__protos_dot_retrieval_dot_v1_dot_retrieval__pb2.HeldRequest.SerializeToString,
                 response_deserializer=g3__protos_dot_retrieval_dot_v1_dot_retrieval__pb2.HeldResponse.FromString,
                 _registered_method=True)
+        self.ListReferences = channel.unary_unary(
+                '/g3_protos.retrieval.v1.RetrievalService/ListReferences',
+                request_serializer=g3__protos_dot_retrieval_dot_v1_dot_retrieval__pb2.ListReferencesRequest.SerializeToString,
+                response_deserializer=g3__protos_dot_retrieval_dot_v1_dot_retrieval__pb2.ListReferencesResponse.FromString,
+                _registered_method=True)
+        self.MeasureRecall = channel.unary_unary(
+                '/g3_protos.retrieval.v1.RetrievalService/MeasureRecall',
+                request_serializer=g3__protos_dot_retrieval_dot_v1_dot_retrieval__pb2.MeasureRecallRequest.SerializeToString,
+                response_deserializer=g3__protos_dot_retrieval_dot_v1_dot_retrieval__pb2.MeasureRecallResponse.FromString,
+                _registered_method=True)
 
 
 class RetrievalServiceServicer:
@@ -82,7 +92,8 @@ class RetrievalServiceServicer:
     """
 
     def CreateCollection(self, request, context):
-        """Makes a collection version. ABORTED if it exists with another fingerprint or dimension; a repeat is harmless.
+        """Makes a collection version. ABORTED if it exists with another fingerprint, dimension or kind of index; a repeat is
+        harmless. FAILED_PRECONDITION if the vector store cannot build that kind: it is never replaced by another.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,7 +107,8 @@ class RetrievalServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Publish(self, request, context):
-        """Points the alias at a collection version; searches through the alias see it at once.
+        """Points the alias at a collection version; searches through the alias see it at once. FAILED_PRECONDITION when a
+        minimum recall is asked for and not met: the figures are in the message, and the alias stays where it was.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -132,6 +144,22 @@ class RetrievalServiceServicer:
 
     def Held(self, request, context):
         """Says which of the given ids a collection holds: how an interrupted ingest finds what is left.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListReferences(self, request, context):
+        """Gives the references of a collection in pages, in the order of their ids. A token goes on where its page ended, in
+        the same version even after another was published, also after a restart, and by whichever replica.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MeasureRecall(self, request, context):
+        """Measures the recall of a collection's own search against an exact one that reads every stored vector. Give it a
+        long deadline; after DEADLINE_EXCEEDED or a cancelled call the same request goes on where it stood.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -179,6 +207,16 @@ def add_RetrievalServiceServicer_to_server(servicer, server):
                     servicer.Held,
                     request_deserializer=g3__protos_dot_retrieval_dot_v1_dot_retrieval__pb2.HeldRequest.FromString,
                     response_serializer=g3__protos_dot_retrieval_dot_v1_dot_retrieval__pb2.HeldResponse.SerializeToString,
+            ),
+            'ListReferences': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReferences,
+                    request_deserializer=g3__protos_dot_retrieval_dot_v1_dot_retrieval__pb2.ListReferencesRequest.FromString,
+                    response_serializer=g3__protos_dot_retrieval_dot_v1_dot_retrieval__pb2.ListReferencesResponse.SerializeToString,
+            ),
+            'MeasureRecall': grpc.unary_unary_rpc_method_handler(
+                    servicer.MeasureRecall,
+                    request_deserializer=g3__protos_dot_retrieval_dot_v1_dot_retrieval__pb2.MeasureRecallRequest.FromString,
+                    response_serializer=g3__protos_dot_retrieval_dot_v1_dot_retrieval__pb2.MeasureRecallResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -398,6 +436,60 @@ class RetrievalService:
             '/g3_protos.retrieval.v1.RetrievalService/Held',
             g3__protos_dot_retrieval_dot_v1_dot_retrieval__pb2.HeldRequest.SerializeToString,
             g3__protos_dot_retrieval_dot_v1_dot_retrieval__pb2.HeldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReferences(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/g3_protos.retrieval.v1.RetrievalService/ListReferences',
+            g3__protos_dot_retrieval_dot_v1_dot_retrieval__pb2.ListReferencesRequest.SerializeToString,
+            g3__protos_dot_retrieval_dot_v1_dot_retrieval__pb2.ListReferencesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MeasureRecall(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/g3_protos.retrieval.v1.RetrievalService/MeasureRecall',
+            g3__protos_dot_retrieval_dot_v1_dot_retrieval__pb2.MeasureRecallRequest.SerializeToString,
+            g3__protos_dot_retrieval_dot_v1_dot_retrieval__pb2.MeasureRecallResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -34,11 +34,15 @@ class RetrievalServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RetrievalServiceAsyncStub: ...
     CreateCollection: _grpc.UnaryUnaryMultiCallable[_retrieval_pb2.CreateCollectionRequest, _retrieval_pb2.CreateCollectionResponse]
-    """Makes a collection version. ABORTED if it exists with another fingerprint or dimension; a repeat is harmless."""
+    """Makes a collection version. ABORTED if it exists with another fingerprint, dimension or kind of index; a repeat is
+    harmless. FAILED_PRECONDITION if the vector store cannot build that kind: it is never replaced by another.
+    """
     Upsert: _grpc.UnaryUnaryMultiCallable[_retrieval_pb2.UpsertRequest, _retrieval_pb2.UpsertResponse]
     """Inserts or replaces references by id. FAILED_PRECONDITION on another model fingerprint."""
     Publish: _grpc.UnaryUnaryMultiCallable[_retrieval_pb2.PublishRequest, _retrieval_pb2.PublishResponse]
-    """Points the alias at a collection version; searches through the alias see it at once."""
+    """Points the alias at a collection version; searches through the alias see it at once. FAILED_PRECONDITION when a
+    minimum recall is asked for and not met: the figures are in the message, and the alias stays where it was.
+    """
     Drop: _grpc.UnaryUnaryMultiCallable[_retrieval_pb2.DropRequest, _retrieval_pb2.DropResponse]
     """Removes a collection version. ABORTED while an alias points at it."""
     Search: _grpc.UnaryUnaryMultiCallable[_retrieval_pb2.SearchRequest, _retrieval_pb2.SearchResponse]
@@ -49,6 +53,14 @@ class RetrievalServiceStub:
     """Lists the collection versions and their aliases."""
     Held: _grpc.UnaryUnaryMultiCallable[_retrieval_pb2.HeldRequest, _retrieval_pb2.HeldResponse]
     """Says which of the given ids a collection holds: how an interrupted ingest finds what is left."""
+    ListReferences: _grpc.UnaryUnaryMultiCallable[_retrieval_pb2.ListReferencesRequest, _retrieval_pb2.ListReferencesResponse]
+    """Gives the references of a collection in pages, in the order of their ids. A token goes on where its page ended, in
+    the same version even after another was published, also after a restart, and by whichever replica.
+    """
+    MeasureRecall: _grpc.UnaryUnaryMultiCallable[_retrieval_pb2.MeasureRecallRequest, _retrieval_pb2.MeasureRecallResponse]
+    """Measures the recall of a collection's own search against an exact one that reads every stored vector. Give it a
+    long deadline; after DEADLINE_EXCEEDED or a cancelled call the same request goes on where it stood.
+    """
 
 @_typing.type_check_only
 class RetrievalServiceAsyncStub(RetrievalServiceStub):
@@ -56,11 +68,15 @@ class RetrievalServiceAsyncStub(RetrievalServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateCollection: _aio.UnaryUnaryMultiCallable[_retrieval_pb2.CreateCollectionRequest, _retrieval_pb2.CreateCollectionResponse]  # type: ignore[assignment]
-    """Makes a collection version. ABORTED if it exists with another fingerprint or dimension; a repeat is harmless."""
+    """Makes a collection version. ABORTED if it exists with another fingerprint, dimension or kind of index; a repeat is
+    harmless. FAILED_PRECONDITION if the vector store cannot build that kind: it is never replaced by another.
+    """
     Upsert: _aio.UnaryUnaryMultiCallable[_retrieval_pb2.UpsertRequest, _retrieval_pb2.UpsertResponse]  # type: ignore[assignment]
     """Inserts or replaces references by id. FAILED_PRECONDITION on another model fingerprint."""
     Publish: _aio.UnaryUnaryMultiCallable[_retrieval_pb2.PublishRequest, _retrieval_pb2.PublishResponse]  # type: ignore[assignment]
-    """Points the alias at a collection version; searches through the alias see it at once."""
+    """Points the alias at a collection version; searches through the alias see it at once. FAILED_PRECONDITION when a
+    minimum recall is asked for and not met: the figures are in the message, and the alias stays where it was.
+    """
     Drop: _aio.UnaryUnaryMultiCallable[_retrieval_pb2.DropRequest, _retrieval_pb2.DropResponse]  # type: ignore[assignment]
     """Removes a collection version. ABORTED while an alias points at it."""
     Search: _aio.UnaryUnaryMultiCallable[_retrieval_pb2.SearchRequest, _retrieval_pb2.SearchResponse]  # type: ignore[assignment]
@@ -71,6 +87,14 @@ class RetrievalServiceAsyncStub(RetrievalServiceStub):
     """Lists the collection versions and their aliases."""
     Held: _aio.UnaryUnaryMultiCallable[_retrieval_pb2.HeldRequest, _retrieval_pb2.HeldResponse]  # type: ignore[assignment]
     """Says which of the given ids a collection holds: how an interrupted ingest finds what is left."""
+    ListReferences: _aio.UnaryUnaryMultiCallable[_retrieval_pb2.ListReferencesRequest, _retrieval_pb2.ListReferencesResponse]  # type: ignore[assignment]
+    """Gives the references of a collection in pages, in the order of their ids. A token goes on where its page ended, in
+    the same version even after another was published, also after a restart, and by whichever replica.
+    """
+    MeasureRecall: _aio.UnaryUnaryMultiCallable[_retrieval_pb2.MeasureRecallRequest, _retrieval_pb2.MeasureRecallResponse]  # type: ignore[assignment]
+    """Measures the recall of a collection's own search against an exact one that reads every stored vector. Give it a
+    long deadline; after DEADLINE_EXCEEDED or a cancelled call the same request goes on where it stood.
+    """
 
 class RetrievalServiceServicer(metaclass=_abc_1.ABCMeta):
     """Keeps collections of references and finds the similar and the dissimilar ones of a photo."""
@@ -81,7 +105,9 @@ class RetrievalServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _retrieval_pb2.CreateCollectionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_retrieval_pb2.CreateCollectionResponse, _abc.Awaitable[_retrieval_pb2.CreateCollectionResponse]]:
-        """Makes a collection version. ABORTED if it exists with another fingerprint or dimension; a repeat is harmless."""
+        """Makes a collection version. ABORTED if it exists with another fingerprint, dimension or kind of index; a repeat is
+        harmless. FAILED_PRECONDITION if the vector store cannot build that kind: it is never replaced by another.
+        """
 
     @_abc_1.abstractmethod
     def Upsert(
@@ -97,7 +123,9 @@ class RetrievalServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _retrieval_pb2.PublishRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_retrieval_pb2.PublishResponse, _abc.Awaitable[_retrieval_pb2.PublishResponse]]:
-        """Points the alias at a collection version; searches through the alias see it at once."""
+        """Points the alias at a collection version; searches through the alias see it at once. FAILED_PRECONDITION when a
+        minimum recall is asked for and not met: the figures are in the message, and the alias stays where it was.
+        """
 
     @_abc_1.abstractmethod
     def Drop(
@@ -138,5 +166,25 @@ class RetrievalServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_retrieval_pb2.HeldResponse, _abc.Awaitable[_retrieval_pb2.HeldResponse]]:
         """Says which of the given ids a collection holds: how an interrupted ingest finds what is left."""
+
+    @_abc_1.abstractmethod
+    def ListReferences(
+        self,
+        request: _retrieval_pb2.ListReferencesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_retrieval_pb2.ListReferencesResponse, _abc.Awaitable[_retrieval_pb2.ListReferencesResponse]]:
+        """Gives the references of a collection in pages, in the order of their ids. A token goes on where its page ended, in
+        the same version even after another was published, also after a restart, and by whichever replica.
+        """
+
+    @_abc_1.abstractmethod
+    def MeasureRecall(
+        self,
+        request: _retrieval_pb2.MeasureRecallRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_retrieval_pb2.MeasureRecallResponse, _abc.Awaitable[_retrieval_pb2.MeasureRecallResponse]]:
+        """Measures the recall of a collection's own search against an exact one that reads every stored vector. Give it a
+        long deadline; after DEADLINE_EXCEEDED or a cancelled call the same request goes on where it stood.
+        """
 
 def add_RetrievalServiceServicer_to_server(servicer: RetrievalServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
