@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from g3_alignment import initialise, preset, save
 from g3_kit import grpc_client
-from g3_kit.errors import Mismatch, Rejected, Unavailable
+from g3_kit.errors import Mismatch, Missing, Rejected, Unavailable
 from g3_kit.health import Health
 from g3_protos.geography.v1.geography_pb2 import Coordinates
 from g3_protos.vector.v1.vector_pb2 import Vector
@@ -24,6 +24,8 @@ from g3_protos.verification.v1 import verification_pb2 as pb
 from g3_protos.verification.v1.verification_pb2_grpc import VerificationServiceStub
 from g3_verification.app import server
 from g3_verification.fakes import FakeScorer
+from g3_verification.galleries import Galleries
+from g3_verification.gallery_shelf import Shelf
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 PARIS = (48.8566, 2.3522)
@@ -35,14 +37,16 @@ def scorer() -> FakeScorer:
 
 
 @pytest.fixture
-def channel(scorer: FakeScorer) -> Iterator[grpc.Channel]:
-    serving = server(scorer, Health(), host="127.0.0.1", port=0)
+def channel(scorer: FakeScorer, tmp_path: Path) -> Iterator[grpc.Channel]:
+    galleries = Galleries(scorer, Shelf(tmp_path / "galleries"))
+    serving = server(scorer, galleries, Health(), host="127.0.0.1", port=0)
     serving.start()
     try:
         with closing(grpc_client.channel(f"127.0.0.1:{serving.port}")) as opened:
             yield opened
     finally:
         serving.stop(0)
+        galleries.close()
 
 
 def request(scorer: FakeScorer, *candidates: tuple[float, float], **changes: object) -> pb.ScoreRequest:
@@ -90,6 +94,73 @@ def test_describes_its_model(channel: grpc.Channel, scorer: FakeScorer) -> None:
     assert description.configuration == "fake"
     assert description.device == "cpu"
     assert description.fingerprint.model == scorer.model.fingerprint
+
+
+def gallery_of(*pages: list[tuple[float, float]], name: str = "world") -> Iterator[pb.PutGalleryRequest]:
+    for number, page in enumerate(pages):
+        points = [Coordinates(latitude=latitude, longitude=longitude) for latitude, longitude in page]
+        yield pb.PutGalleryRequest(gallery="" if number else name, coordinates=points)
+
+
+def prepared(stub: VerificationServiceStub, name: str = "world") -> pb.Gallery:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        gallery = stub.DescribeGallery(pb.DescribeGalleryRequest(gallery=name), timeout=10).gallery
+        if gallery.embedded == gallery.count:
+            return gallery
+        time.sleep(0.02)
+    raise AssertionError("the gallery was never ready")
+
+
+def test_a_gallery_is_streamed_prepared_and_searched(channel: grpc.Channel, scorer: FakeScorer) -> None:
+    stub = VerificationServiceStub(channel)
+    pages = ([PARIS, (91.0, 0.0), (-33.8688, 151.2093)], [PARIS, (math.nan, 0.0), (10.0, 180.0), (10.0, -180.0)])
+    put = stub.PutGallery(gallery_of(*pages), timeout=10)
+    assert (put.received, put.refused, put.gallery.count) == (7, 2, 3)
+    assert {place: error.code for place, error in put.errors.items()} == {1: "rejected", 4: "rejected"}
+    prepared(stub)
+    asked = pb.SearchGalleryRequest(gallery="world", k=5, model=scorer.model.fingerprint)
+    asked.gps_aligned.add(values=scorer.vectors(np.array([PARIS]))[0].tobytes(), dimension=8)
+    asked.gps_aligned.add(values=b"xx", dimension=8)
+    found = stub.SearchGallery(asked, timeout=10)
+    assert [result.WhichOneof("outcome") for result in found.results] == ["matches", "error"]
+    first, *others = found.results[0].matches.matches
+    assert ((first.coordinates.latitude, first.coordinates.longitude), len(others)) == (PARIS, 2)
+    assert first.similarity == pytest.approx(1.0, abs=1e-5)
+    assert (found.gallery, found.fingerprint.model) == (put.gallery.fingerprint, scorer.model.fingerprint)
+    assert [gallery.name for gallery in stub.ListGalleries(pb.ListGalleriesRequest(), timeout=10).galleries] == [
+        "world"
+    ]
+
+
+def test_refusals_about_galleries_say_what_to_do(channel: grpc.Channel, scorer: FakeScorer) -> None:
+    stub = VerificationServiceStub(channel)
+    vector = Vector(values=scorer.vectors(np.array([PARIS]))[0].tobytes(), dimension=8)
+    asked = pb.SearchGalleryRequest(gallery="world", gps_aligned=[vector], k=1, model=scorer.model.fingerprint)
+    with pytest.raises(Missing, match="g3-eval gallery world"):
+        stub.SearchGallery(asked, timeout=10)
+    with pytest.raises(Missing):
+        stub.DropGallery(pb.DropGalleryRequest(gallery="world"), timeout=10)
+    for empty in ([], [[(91.0, 0.0)]]):
+        with pytest.raises(Rejected):
+            stub.PutGallery(gallery_of(*empty), timeout=10)
+    with pytest.raises(Rejected, match="letters"):
+        stub.PutGallery(gallery_of([PARIS], name="../etc"), timeout=10)
+    twice = [*gallery_of([PARIS]), *gallery_of([PARIS], name="other")]
+    with pytest.raises(Rejected, match="One stream"):
+        stub.PutGallery(iter(twice), timeout=10)
+    assert not stub.ListGalleries(pb.ListGalleriesRequest(), timeout=10).galleries
+    stub.PutGallery(gallery_of([PARIS]), timeout=10)
+    prepared(stub)
+    for field, value, error in (("model", "f" * 64, Mismatch), ("k", 0, Rejected), ("k", 1001, Rejected)):
+        bad = pb.SearchGalleryRequest()
+        bad.CopyFrom(asked)
+        setattr(bad, field, value)
+        with pytest.raises(error):
+            stub.SearchGallery(bad, timeout=10)
+    stub.DropGallery(pb.DropGalleryRequest(gallery="world"), timeout=10)
+    with pytest.raises(Missing):
+        stub.SearchGallery(asked, timeout=10)
 
 
 def test_a_broken_device_makes_health_fail_and_recovery_mends_it(channel: grpc.Channel, scorer: FakeScorer) -> None:

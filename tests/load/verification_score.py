@@ -25,6 +25,8 @@ from g3_protos.vector.v1.vector_pb2 import Vector
 from g3_protos.verification.v1 import verification_pb2 as pb
 from g3_protos.verification.v1.verification_pb2_grpc import VerificationServiceStub
 from g3_verification.app import server
+from g3_verification.galleries import Galleries
+from g3_verification.gallery_shelf import Shelf
 from g3_verification.scorer import Scorer
 from g3_verification.torch_scorer import TorchScorer
 
@@ -78,7 +80,9 @@ def main() -> int:
     chosen = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         scorer = TorchScorer(checkpoint(Path(folder)), "cpu", threads=chosen.threads)
-    serving = server(scorer, Health(), host="127.0.0.1", port=0)
+    shelf = tempfile.TemporaryDirectory()
+    galleries = Galleries(scorer, Shelf(Path(shelf.name)))
+    serving = server(scorer, galleries, Health(), host="127.0.0.1", port=0)
     serving.start()
     try:
         with closing(grpc_client.channel(f"127.0.0.1:{serving.port}")) as channel:
@@ -86,6 +90,8 @@ def main() -> int:
             through_grpc = milliseconds(lambda number: stub.Score(asked[number % 50], timeout=10), chosen.calls)
     finally:
         serving.stop(0)
+        galleries.close()
+        shelf.cleanup()
     plain, places = GpsModel(GpsConfiguration(), 768).eval(), torch.rand(CANDIDATES, 2, dtype=torch.float64) * 90
     forward = milliseconds(lambda _: plain.encode_gps(places), chosen.calls)
     met = through_grpc["p50"] < WANTED_MS

@@ -39,8 +39,8 @@ def channel(
 ) -> grpc.Channel:
     """Open a channel to `target` (`host:port`, or `dns:///name:port` for a headless service).
 
-    A unary call without a timeout of its own gets `deadline_s` seconds; what fails raises a `g3_kit.errors.G3Error`.
-    A streaming call keeps gRPC's own errors: read it inside `translated()`.
+    A call with one answer and without a timeout of its own gets `deadline_s` seconds; what fails raises a
+    `g3_kit.errors.G3Error`. A call that answers with a stream keeps gRPC's own errors: read it inside `translated()`.
     """
     plain = grpc.insecure_channel(
         target,
@@ -69,13 +69,16 @@ class _Details(NamedTuple):
     compression: Any
 
 
-class _Calls(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
+class _Calls(grpc.UnaryUnaryClientInterceptor, grpc.StreamUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
     def __init__(self, deadline_s: float) -> None:
         self._deadline_s = deadline_s
 
     def intercept_unary_unary(self, continuation: Callable[..., Any], details: Any, request: Any) -> Any:
         call = continuation(self._completed(details, self._deadline_s), request)
         return _Outcome(call)
+
+    def intercept_stream_unary(self, continuation: Callable[..., Any], details: Any, request_iterator: Any) -> Any:
+        return _Outcome(continuation(self._completed(details, self._deadline_s), request_iterator))
 
     def intercept_unary_stream(self, continuation: Callable[..., Any], details: Any, request: Any) -> Any:
         return continuation(self._completed(details, None), request)

@@ -155,6 +155,13 @@ class _Boundary(grpc.ServerInterceptor):
                 handler.request_deserializer,
                 handler.response_serializer,
             )
+        if handler.stream_unary:
+            # The same manners: one answer, or one error, for the whole stream.
+            return grpc.stream_unary_rpc_method_handler(
+                _unary(handler.stream_unary, details.method, str(job_id)),
+                handler.request_deserializer,
+                handler.response_serializer,
+            )
         if handler.unary_stream:
             return grpc.unary_stream_rpc_method_handler(
                 _stream(handler.unary_stream, details.method, str(job_id)),

@@ -28,6 +28,7 @@ class FakeScorer:
 
     def vectors(self, coordinates: NDArray[np.float64]) -> NDArray[np.float32]:
         """Unit vectors float32 [n, d] of coordinates [n, 2] in degrees."""
+        self._require_whole()
         latitude, longitude = np.radians(coordinates).T
         vectors = np.zeros((len(coordinates), self._model.dimension), dtype=np.float32)
         vectors[:, 0] = np.cos(latitude) * np.cos(longitude)
@@ -36,10 +37,12 @@ class FakeScorer:
         return vectors
 
     def similarities(self, vector: NDArray[np.float32], coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
-        if self.broken:
-            raise Unavailable("The device that scores has failed.")
         cosines = self.vectors(coordinates).astype(np.float64) @ vector.astype(np.float64)
         return np.clip(cosines, -1.0, 1.0)
+
+    def _require_whole(self) -> None:
+        if self.broken:
+            raise Unavailable("The device that scores has failed.")
 
     def problem(self) -> str | None:
         return "The device that scores has failed." if self.broken else None

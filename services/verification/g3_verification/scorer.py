@@ -34,6 +34,13 @@ class Scorer(Protocol):
         """
         ...
 
+    def vectors(self, coordinates: NDArray[np.float64]) -> NDArray[np.float32]:
+        """GPS vectors of valid coordinates [n, 2], n ≥ 1: float32 [n, d], of unit length.
+
+        Their products with a photo's vector are its `similarities` (to 1e-5). Raises Unavailable when the device fails.
+        """
+        ...
+
     def problem(self) -> str | None:
         """None when the scorer can score, else what is wrong. Cheap while all is well."""
         ...

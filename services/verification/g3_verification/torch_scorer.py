@@ -1,6 +1,7 @@
 """The scorer on torch: the GPS encoder and its head, without the towers."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -49,19 +50,28 @@ class TorchScorer:
         return self._model
 
     def similarities(self, vector: NDArray[np.float32], coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
+        query = torch.from_numpy(vector).to(self._gps.device)  # [d]
+        cosines = self._passes(coordinates, lambda vectors: vectors @ query)  # [chunk, d] @ [d] -> [chunk]
+        return cosines.to(torch.float64).numpy()
+
+    def vectors(self, coordinates: NDArray[np.float64]) -> NDArray[np.float32]:
+        vectors: NDArray[np.float32] = self._passes(coordinates, lambda vectors: vectors).numpy()
+        return vectors
+
+    def _passes(self, coordinates: NDArray[np.float64], then: Callable[[Tensor], Tensor]) -> Tensor:
+        """What `then` makes of the vectors of each chunk, together, on the CPU."""
         try:
             with self._lock, torch.inference_mode():
-                query = torch.from_numpy(vector).to(self._gps.device)  # [d]
-                rows = torch.from_numpy(coordinates).to(self._gps.device)  # [n, 2]
+                rows = torch.tensor(coordinates, device=self._gps.device)  # [n, 2]
                 chunks = [
-                    (self._gps.encode_gps(rows[start : start + _CHUNK]) @ query).cpu()  # [chunk, d] @ [d] -> [chunk]
+                    then(self._gps.encode_gps(rows[start : start + _CHUNK])).cpu()
                     for start in range(0, len(rows), _CHUNK)
                 ]
         except RuntimeError as error:  # torch's one name for an exhausted, lost or failing device
             self._broken = True
             raise Unavailable("The device that scores has failed.") from error
         self._broken = False
-        return torch.cat(chunks).to(torch.float64).numpy()
+        return torch.cat(chunks)
 
     def problem(self) -> str | None:
         if self._broken:

@@ -45,7 +45,7 @@ class Verification:
             raise TooLarge(
                 f"There are {len(candidates)} candidates and at most {MAX_CANDIDATES} are taken.", field="candidates"
             )
-        self._require_model(model)
+        require_model(model, self.model)
         vector = unit_vector(values, dimension, self.model.dimension)
         outcomes: list[float | G3Error | None] = [refusal(*candidate) for candidate in candidates]
         valid = [index for index, error in enumerate(outcomes) if error is None]
@@ -58,15 +58,17 @@ class Verification:
                 outcomes[index] = similarity if finite else Unavailable("The device gave no finite similarity.")
         return [outcome for outcome in outcomes if outcome is not None]
 
-    def _require_model(self, model: str) -> None:
-        if not model:
-            raise Rejected("Say which model made the vector: its fingerprint.", field="model")
-        if model != self.model.fingerprint:
-            raise Mismatch(
-                f"The vector is of model {model[:12]} and this room serves {self.model.fingerprint[:12]}: "
-                "they cannot be compared.",
-                field="model",
-            )
+
+def require_model(model: str, served: Model) -> None:
+    """Raises Rejected when a vector's model is not said, Mismatch when it is not the one served."""
+    if not model:
+        raise Rejected("Say which model made the vector: its fingerprint.", field="model")
+    if model != served.fingerprint:
+        raise Mismatch(
+            f"The vector is of model {model[:12]} and this room serves {served.fingerprint[:12]}: "
+            "they cannot be compared.",
+            field="model",
+        )
 
 
 def unit_vector(values: bytes, dimension: int, expected: int) -> NDArray[np.float32]:
@@ -90,14 +92,14 @@ def unit_vector(values: bytes, dimension: int, expected: int) -> NDArray[np.floa
     return (vector / length).astype(np.float32)
 
 
-def refusal(latitude: float, longitude: float) -> Rejected | None:
+def refusal(latitude: float, longitude: float, field: str = "candidates") -> Rejected | None:
     """Why these are no coordinates; None when they are. 180° east is taken as 180° west, the same meridian."""
     if not (math.isfinite(latitude) and math.isfinite(longitude)):
-        return Rejected("Coordinates must be finite numbers.", field="candidates")
+        return Rejected("Coordinates must be finite numbers.", field=field)
     if not -90.0 <= latitude <= 90.0:
-        return Rejected(f"Latitude {latitude:.6g} is outside [-90, 90].", field="candidates")
+        return Rejected(f"Latitude {latitude:.6g} is outside [-90, 90].", field=field)
     if not -180.0 <= longitude <= 180.0:
-        return Rejected(f"Longitude {longitude:.6g} is outside [-180, 180].", field="candidates")
+        return Rejected(f"Longitude {longitude:.6g} is outside [-180, 180].", field=field)
     return None
 
 

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import grpc
@@ -12,10 +13,16 @@ from g3_kit import grpc_client, logs
 from g3_kit.errors import BY_CODE, Exhausted, G3Error, Late, Missing, NotYet, Rejected, TooLarge, Unavailable
 from g3_kit.grpc_server import Limits
 from g3_kit.grpc_status import error_of
+from g3_protos.geography.v1 import geography_pb2
 from g3_protos.orchestrator.v1 import jobs_pb2
 from g3_protos.verification.v1 import verification_pb2, verification_pb2_grpc
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+
+def slow(context: Any) -> str:
+    time.sleep(1)
+    return "late"
 
 
 def raising(error: BaseException) -> Callable[[Any], str]:
@@ -34,6 +41,18 @@ def test_every_error_comes_back_as_itself(room: Any, kind: type[G3Error]) -> Non
     error = raised.value
     assert type(error) is kind
     assert (error.message, error.field, error.retry_after_s) == ("what to do", "photo", 1.25)
+
+
+def test_a_call_that_sends_a_stream_has_the_same_manners(room: Any) -> None:
+    page = verification_pb2.PutGalleryRequest(coordinates=[geography_pb2.Coordinates()] * 3)
+    assert room.stub.PutGallery(iter([page, page]), timeout=10).received == 6
+    room.verification.act = raising(Rejected("mend it", field="gallery"))
+    with pytest.raises(Rejected, match="mend it") as raised:
+        room.stub.PutGallery(iter([page]), timeout=10)
+    assert raised.value.field == "gallery"
+    room.verification.act = slow
+    with closing(room.open(deadline_s=0.2)) as hurried, pytest.raises(Late):
+        verification_pb2_grpc.VerificationServiceStub(hurried).PutGallery(iter([page]))
 
 
 @pytest.mark.parametrize("kind", [Missing, Exhausted])

@@ -85,6 +85,15 @@ def test_more_rows_than_one_pass_takes(scorer: Scorer) -> None:
     )
 
 
+def test_vectors_are_of_unit_length_and_give_the_similarities(scorer: Scorer) -> None:
+    places = np.array([*EDGES, *np.stack([np.linspace(-90, 90, 3001), np.linspace(-180, 179, 3001)], axis=1).tolist()])
+    vectors, query = scorer.vectors(places), some_vector(scorer)
+    assert vectors.dtype == np.float32
+    assert vectors.shape == (len(places), scorer.model.dimension)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
+    np.testing.assert_allclose(vectors @ query, scorer.similarities(query, places), atol=1e-5)
+
+
 def test_opposite_vectors_score_oppositely(scorer: Scorer) -> None:
     vector, places = some_vector(scorer), np.array([[48.85, 2.29], [-33.9, 151.2]])
     np.testing.assert_allclose(scorer.similarities(vector, places), -scorer.similarities(-vector, places), atol=1e-5)

@@ -26,13 +26,15 @@ from g3_protos.geography.v1 import geography_pb2 as g3__protos_dot_geography_dot
 from g3_protos.vector.v1 import vector_pb2 as g3__protos_dot_vector_dot_v1_dot_vector__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,g3_protos/verification/v1/verification.proto\x12\x19g3_protos.verification.v1\x1a&g3_protos/geography/v1/geography.proto\x1a g3_protos/vector/v1/vector.proto\"\x88\x01\n\x0cScoreRequest\x12\x30\n\x0bgps_aligned\x18\x01 \x01(\x0b\x32\x1b.g3_protos.vector.v1.Vector\x12\x37\n\ncandidates\x18\x02 \x03(\x0b\x32#.g3_protos.geography.v1.Coordinates\x12\r\n\x05model\x18\x03 \x01(\t\"}\n\rScoreResponse\x12\x30\n\x06scores\x18\x01 \x03(\x0b\x32 .g3_protos.verification.v1.Score\x12:\n\x0b\x66ingerprint\x18\x02 \x01(\x0b\x32%.g3_protos.vector.v1.ModelFingerprint\"Y\n\x05Score\x12\x14\n\nsimilarity\x18\x01 \x01(\x01H\x00\x12/\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x1e.g3_protos.vector.v1.ItemErrorH\x00\x42\t\n\x07outcome\"\x16\n\x14\x44\x65scribeModelRequest\"\x8d\x01\n\x15\x44\x65scribeModelResponse\x12:\n\x0b\x66ingerprint\x18\x01 \x01(\x0b\x32%.g3_protos.vector.v1.ModelFingerprint\x12\x11\n\tdimension\x18\x02 \x01(\r\x12\x15\n\rconfiguration\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x04 \x01(\t2\xe5\x01\n\x13VerificationService\x12Z\n\x05Score\x12\'.g3_protos.verification.v1.ScoreRequest\x1a(.g3_protos.verification.v1.ScoreResponse\x12r\n\rDescribeModel\x12/.g3_protos.verification.v1.DescribeModelRequest\x1a\x30.g3_protos.verification.v1.DescribeModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,g3_protos/verification/v1/verification.proto\x12\x19g3_protos.verification.v1\x1a&g3_protos/geography/v1/geography.proto\x1a g3_protos/vector/v1/vector.proto\"\x88\x01\n\x0cScoreRequest\x12\x30\n\x0bgps_aligned\x18\x01 \x01(\x0b\x32\x1b.g3_protos.vector.v1.Vector\x12\x37\n\ncandidates\x18\x02 \x03(\x0b\x32#.g3_protos.geography.v1.Coordinates\x12\r\n\x05model\x18\x03 \x01(\t\"}\n\rScoreResponse\x12\x30\n\x06scores\x18\x01 \x03(\x0b\x32 .g3_protos.verification.v1.Score\x12:\n\x0b\x66ingerprint\x18\x02 \x01(\x0b\x32%.g3_protos.vector.v1.ModelFingerprint\"Y\n\x05Score\x12\x14\n\nsimilarity\x18\x01 \x01(\x01H\x00\x12/\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x1e.g3_protos.vector.v1.ItemErrorH\x00\x42\t\n\x07outcome\"\x16\n\x14\x44\x65scribeModelRequest\"\x8d\x01\n\x15\x44\x65scribeModelResponse\x12:\n\x0b\x66ingerprint\x18\x01 \x01(\x0b\x32%.g3_protos.vector.v1.ModelFingerprint\x12\x11\n\tdimension\x18\x02 \x01(\r\x12\x15\n\rconfiguration\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x04 \x01(\t\"^\n\x11PutGalleryRequest\x12\x0f\n\x07gallery\x18\x01 \x01(\t\x12\x38\n\x0b\x63oordinates\x18\x02 \x03(\x0b\x32#.g3_protos.geography.v1.Coordinates\"\x86\x02\n\x12PutGalleryResponse\x12\x33\n\x07gallery\x18\x01 \x01(\x0b\x32\".g3_protos.verification.v1.Gallery\x12\x10\n\x08received\x18\x02 \x01(\x04\x12\x0f\n\x07refused\x18\x03 \x01(\x04\x12I\n\x06\x65rrors\x18\x04 \x03(\x0b\x32\x39.g3_protos.verification.v1.PutGalleryResponse.ErrorsEntry\x1aM\n\x0b\x45rrorsEntry\x12\x0b\n\x03key\x18\x01 \x01(\x04\x12-\n\x05value\x18\x02 \x01(\x0b\x32\x1e.g3_protos.vector.v1.ItemError:\x02\x38\x01\"\x87\x01\n\x07Gallery\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\x04\x12\x10\n\x08\x65mbedded\x18\x04 \x01(\x04\x12\x11\n\tprecision\x18\x05 \x01(\t\x12\x14\n\x0cvector_bytes\x18\x06 \x01(\x04\x12\x0f\n\x07problem\x18\x07 \x01(\t\")\n\x16\x44\x65scribeGalleryRequest\x12\x0f\n\x07gallery\x18\x01 \x01(\t\"N\n\x17\x44\x65scribeGalleryResponse\x12\x33\n\x07gallery\x18\x01 \x01(\x0b\x32\".g3_protos.verification.v1.Gallery\"\x16\n\x14ListGalleriesRequest\"N\n\x15ListGalleriesResponse\x12\x35\n\tgalleries\x18\x01 \x03(\x0b\x32\".g3_protos.verification.v1.Gallery\"%\n\x12\x44ropGalleryRequest\x12\x0f\n\x07gallery\x18\x01 \x01(\t\"\x15\n\x13\x44ropGalleryResponse\"s\n\x14SearchGalleryRequest\x12\x0f\n\x07gallery\x18\x01 \x01(\t\x12\x30\n\x0bgps_aligned\x18\x02 \x03(\x0b\x32\x1b.g3_protos.vector.v1.Vector\x12\t\n\x01k\x18\x03 \x01(\r\x12\r\n\x05model\x18\x04 \x01(\t\"\x9f\x01\n\x15SearchGalleryResponse\x12\x39\n\x07results\x18\x01 \x03(\x0b\x32(.g3_protos.verification.v1.GalleryResult\x12:\n\x0b\x66ingerprint\x18\x02 \x01(\x0b\x32%.g3_protos.vector.v1.ModelFingerprint\x12\x0f\n\x07gallery\x18\x03 \x01(\t\"\x89\x01\n\rGalleryResult\x12<\n\x07matches\x18\x01 \x01(\x0b\x32).g3_protos.verification.v1.GalleryMatchesH\x00\x12/\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x1e.g3_protos.vector.v1.ItemErrorH\x00\x42\t\n\x07outcome\"J\n\x0eGalleryMatches\x12\x38\n\x07matches\x18\x01 \x03(\x0b\x32\'.g3_protos.verification.v1.GalleryMatch\"\\\n\x0cGalleryMatch\x12\x38\n\x0b\x63oordinates\x18\x01 \x01(\x0b\x32#.g3_protos.geography.v1.Coordinates\x12\x12\n\nsimilarity\x18\x02 \x01(\x01\x32\xa2\x06\n\x13VerificationService\x12Z\n\x05Score\x12\'.g3_protos.verification.v1.ScoreRequest\x1a(.g3_protos.verification.v1.ScoreResponse\x12r\n\rDescribeModel\x12/.g3_protos.verification.v1.DescribeModelRequest\x1a\x30.g3_protos.verification.v1.DescribeModelResponse\x12k\n\nPutGallery\x12,.g3_protos.verification.v1.PutGalleryRequest\x1a-.g3_protos.verification.v1.PutGalleryResponse(\x01\x12x\n\x0f\x44\x65scribeGallery\x12\x31.g3_protos.verification.v1.DescribeGalleryRequest\x1a\x32.g3_protos.verification.v1.DescribeGalleryResponse\x12r\n\rListGalleries\x12/.g3_protos.verification.v1.ListGalleriesRequest\x1a\x30.g3_protos.verification.v1.ListGalleriesResponse\x12l\n\x0b\x44ropGallery\x12-.g3_protos.verification.v1.DropGalleryRequest\x1a..g3_protos.verification.v1.DropGalleryResponse\x12r\n\rSearchGallery\x12/.g3_protos.verification.v1.SearchGalleryRequest\x1a\x30.g3_protos.verification.v1.SearchGalleryResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'g3_protos.verification.v1.verification_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_PUTGALLERYRESPONSE_ERRORSENTRY']._loaded_options = None
+  _globals['_PUTGALLERYRESPONSE_ERRORSENTRY']._serialized_options = b'8\001'
   _globals['_SCOREREQUEST']._serialized_start=150
   _globals['_SCOREREQUEST']._serialized_end=286
   _globals['_SCORERESPONSE']._serialized_start=288
@@ -43,6 +45,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DESCRIBEMODELREQUEST']._serialized_end=528
   _globals['_DESCRIBEMODELRESPONSE']._serialized_start=531
   _globals['_DESCRIBEMODELRESPONSE']._serialized_end=672
-  _globals['_VERIFICATIONSERVICE']._serialized_start=675
-  _globals['_VERIFICATIONSERVICE']._serialized_end=904
+  _globals['_PUTGALLERYREQUEST']._serialized_start=674
+  _globals['_PUTGALLERYREQUEST']._serialized_end=768
+  _globals['_PUTGALLERYRESPONSE']._serialized_start=771
+  _globals['_PUTGALLERYRESPONSE']._serialized_end=1033
+  _globals['_PUTGALLERYRESPONSE_ERRORSENTRY']._serialized_start=956
+  _globals['_PUTGALLERYRESPONSE_ERRORSENTRY']._serialized_end=1033
+  _globals['_GALLERY']._serialized_start=1036
+  _globals['_GALLERY']._serialized_end=1171
+  _globals['_DESCRIBEGALLERYREQUEST']._serialized_start=1173
+  _globals['_DESCRIBEGALLERYREQUEST']._serialized_end=1214
+  _globals['_DESCRIBEGALLERYRESPONSE']._serialized_start=1216
+  _globals['_DESCRIBEGALLERYRESPONSE']._serialized_end=1294
+  _globals['_LISTGALLERIESREQUEST']._serialized_start=1296
+  _globals['_LISTGALLERIESREQUEST']._serialized_end=1318
+  _globals['_LISTGALLERIESRESPONSE']._serialized_start=1320
+  _globals['_LISTGALLERIESRESPONSE']._serialized_end=1398
+  _globals['_DROPGALLERYREQUEST']._serialized_start=1400
+  _globals['_DROPGALLERYREQUEST']._serialized_end=1437
+  _globals['_DROPGALLERYRESPONSE']._serialized_start=1439
+  _globals['_DROPGALLERYRESPONSE']._serialized_end=1460
+  _globals['_SEARCHGALLERYREQUEST']._serialized_start=1462
+  _globals['_SEARCHGALLERYREQUEST']._serialized_end=1577
+  _globals['_SEARCHGALLERYRESPONSE']._serialized_start=1580
+  _globals['_SEARCHGALLERYRESPONSE']._serialized_end=1739
+  _globals['_GALLERYRESULT']._serialized_start=1742
+  _globals['_GALLERYRESULT']._serialized_end=1879
+  _globals['_GALLERYMATCHES']._serialized_start=1881
+  _globals['_GALLERYMATCHES']._serialized_end=1955
+  _globals['_GALLERYMATCH']._serialized_start=1957
+  _globals['_GALLERYMATCH']._serialized_end=2049
+  _globals['_VERIFICATIONSERVICE']._serialized_start=2052
+  _globals['_VERIFICATIONSERVICE']._serialized_end=2854
 # @@protoc_insertion_point(module_scope)

@@ -156,3 +156,394 @@ class DescribeModelResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DescribeModelResponse: _TypeAlias = DescribeModelResponse  # noqa: Y015
+
+@_typing.final
+class PutGalleryRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GALLERY_FIELD_NUMBER: _builtins.int
+    COORDINATES_FIELD_NUMBER: _builtins.int
+    gallery: _builtins.str
+    """Name of the gallery, in the first message: letters, digits and underscores, at most 100, not starting with a digit."""
+    @_builtins.property
+    def coordinates(self) -> _containers.RepeatedCompositeFieldContainer[_geography_pb2.Coordinates]:
+        """Any number a message, as many as its size limit bears; of the whole stream at most the room's limit (10 million
+        unless told otherwise). An invalid one is an error of its item; equal ones are kept once.
+        """
+
+    def __init__(
+        self,
+        *,
+        gallery: _builtins.str = ...,
+        coordinates: _abc.Iterable[_geography_pb2.Coordinates] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["coordinates", b"coordinates", "gallery", b"gallery"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutGalleryRequest: _TypeAlias = PutGalleryRequest  # noqa: Y015
+
+@_typing.final
+class PutGalleryResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ErrorsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.int
+        @_builtins.property
+        def value(self) -> _vector_pb2.ItemError: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.int = ...,
+            value: _vector_pb2.ItemError | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    GALLERY_FIELD_NUMBER: _builtins.int
+    RECEIVED_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    ERRORS_FIELD_NUMBER: _builtins.int
+    received: _builtins.int
+    """Coordinates received."""
+    refused: _builtins.int
+    """Those of them that were no coordinates and were left out."""
+    @_builtins.property
+    def gallery(self) -> Global___Gallery:
+        """The gallery as it stands."""
+
+    @_builtins.property
+    def errors(self) -> _containers.MessageMap[_builtins.int, _vector_pb2.ItemError]:
+        """What was wrong with the first 1,000 of those: place in the stream, from 0 -> error."""
+
+    def __init__(
+        self,
+        *,
+        gallery: Global___Gallery | None = ...,
+        received: _builtins.int = ...,
+        refused: _builtins.int = ...,
+        errors: _abc.Mapping[_builtins.int, _vector_pb2.ItemError] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["gallery", b"gallery"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["errors", b"errors", "gallery", b"gallery", "received", b"received", "refused", b"refused"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutGalleryResponse: _TypeAlias = PutGalleryResponse  # noqa: Y015
+
+@_typing.final
+class Gallery(_message.Message):
+    """A named set of coordinates."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    FINGERPRINT_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    EMBEDDED_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
+    VECTOR_BYTES_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name."""
+    fingerprint: _builtins.str
+    """SHA-256, hex, over the coordinates: equal sets have equal fingerprints, in whatever order they came."""
+    count: _builtins.int
+    """Number of different coordinates."""
+    embedded: _builtins.int
+    """How many of them have a vector of the served model; the gallery can be searched when it equals count."""
+    precision: _builtins.str
+    """How the vectors are kept: "float32", or "float16" for large galleries."""
+    vector_bytes: _builtins.int
+    """Bytes of the vectors when all are there."""
+    problem: _builtins.str
+    """Why the vectors cannot be computed now; empty when nothing is wrong."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        fingerprint: _builtins.str = ...,
+        count: _builtins.int = ...,
+        embedded: _builtins.int = ...,
+        precision: _builtins.str = ...,
+        vector_bytes: _builtins.int = ...,
+        problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "embedded", b"embedded", "fingerprint", b"fingerprint", "name", b"name", "precision", b"precision", "problem", b"problem", "vector_bytes", b"vector_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Gallery: _TypeAlias = Gallery  # noqa: Y015
+
+@_typing.final
+class DescribeGalleryRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GALLERY_FIELD_NUMBER: _builtins.int
+    gallery: _builtins.str
+    """Its name."""
+    def __init__(
+        self,
+        *,
+        gallery: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gallery", b"gallery"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DescribeGalleryRequest: _TypeAlias = DescribeGalleryRequest  # noqa: Y015
+
+@_typing.final
+class DescribeGalleryResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GALLERY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def gallery(self) -> Global___Gallery:
+        """What was asked for."""
+
+    def __init__(
+        self,
+        *,
+        gallery: Global___Gallery | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["gallery", b"gallery"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gallery", b"gallery"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DescribeGalleryResponse: _TypeAlias = DescribeGalleryResponse  # noqa: Y015
+
+@_typing.final
+class ListGalleriesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListGalleriesRequest: _TypeAlias = ListGalleriesRequest  # noqa: Y015
+
+@_typing.final
+class ListGalleriesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GALLERIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def galleries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Gallery]:
+        """Every gallery, by name."""
+
+    def __init__(
+        self,
+        *,
+        galleries: _abc.Iterable[Global___Gallery] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["galleries", b"galleries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListGalleriesResponse: _TypeAlias = ListGalleriesResponse  # noqa: Y015
+
+@_typing.final
+class DropGalleryRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GALLERY_FIELD_NUMBER: _builtins.int
+    gallery: _builtins.str
+    """Its name."""
+    def __init__(
+        self,
+        *,
+        gallery: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gallery", b"gallery"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DropGalleryRequest: _TypeAlias = DropGalleryRequest  # noqa: Y015
+
+@_typing.final
+class DropGalleryResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DropGalleryResponse: _TypeAlias = DropGalleryResponse  # noqa: Y015
+
+@_typing.final
+class SearchGalleryRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GALLERY_FIELD_NUMBER: _builtins.int
+    GPS_ALIGNED_FIELD_NUMBER: _builtins.int
+    K_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    gallery: _builtins.str
+    """Name of the gallery."""
+    k: _builtins.int
+    """How many coordinates a photo, 1 to 1,000."""
+    model: _builtins.str
+    """Model fingerprint that the vectors came from."""
+    @_builtins.property
+    def gps_aligned(self) -> _containers.RepeatedCompositeFieldContainer[_vector_pb2.Vector]:
+        """The gps_aligned vectors of 1 to 256 photos; a malformed one is an error of its item. Photos of one call share the
+        reading of the gallery.
+        """
+
+    def __init__(
+        self,
+        *,
+        gallery: _builtins.str = ...,
+        gps_aligned: _abc.Iterable[_vector_pb2.Vector] | None = ...,
+        k: _builtins.int = ...,
+        model: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gallery", b"gallery", "gps_aligned", b"gps_aligned", "k", b"k", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchGalleryRequest: _TypeAlias = SearchGalleryRequest  # noqa: Y015
+
+@_typing.final
+class SearchGalleryResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    FINGERPRINT_FIELD_NUMBER: _builtins.int
+    GALLERY_FIELD_NUMBER: _builtins.int
+    gallery: _builtins.str
+    """Fingerprint of the gallery that answered."""
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___GalleryResult]:
+        """One per vector, in the order of the request."""
+
+    @_builtins.property
+    def fingerprint(self) -> _vector_pb2.ModelFingerprint:
+        """The model that made the gallery's vectors."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___GalleryResult] | None = ...,
+        fingerprint: _vector_pb2.ModelFingerprint | None = ...,
+        gallery: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "gallery", b"gallery", "results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchGalleryResponse: _TypeAlias = SearchGalleryResponse  # noqa: Y015
+
+@_typing.final
+class GalleryResult(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MATCHES_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def matches(self) -> Global___GalleryMatches:
+        """The best coordinates."""
+
+    @_builtins.property
+    def error(self) -> _vector_pb2.ItemError:
+        """Why there are none."""
+
+    def __init__(
+        self,
+        *,
+        matches: Global___GalleryMatches | None = ...,
+        error: _vector_pb2.ItemError | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "matches", b"matches", "outcome", b"outcome"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "matches", b"matches", "outcome", b"outcome"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["matches", "error"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___GalleryResult: _TypeAlias = GalleryResult  # noqa: Y015
+
+@_typing.final
+class GalleryMatches(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MATCHES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def matches(self) -> _containers.RepeatedCompositeFieldContainer[Global___GalleryMatch]:
+        """Most similar first, min(k, Gallery.count) of them; ties by latitude, then longitude."""
+
+    def __init__(
+        self,
+        *,
+        matches: _abc.Iterable[Global___GalleryMatch] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["matches", b"matches"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GalleryMatches: _TypeAlias = GalleryMatches  # noqa: Y015
+
+@_typing.final
+class GalleryMatch(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COORDINATES_FIELD_NUMBER: _builtins.int
+    SIMILARITY_FIELD_NUMBER: _builtins.int
+    similarity: _builtins.float
+    """Cosine in [-1, 1]."""
+    @_builtins.property
+    def coordinates(self) -> _geography_pb2.Coordinates:
+        """The point."""
+
+    def __init__(
+        self,
+        *,
+        coordinates: _geography_pb2.Coordinates | None = ...,
+        similarity: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["coordinates", b"coordinates"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["coordinates", b"coordinates", "similarity", b"similarity"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GalleryMatch: _TypeAlias = GalleryMatch  # noqa: Y015

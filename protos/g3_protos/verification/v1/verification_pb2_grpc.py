@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class VerificationServiceStub:
-    """Compares coordinates with a photo; it keeps nothing.
+    """Compares coordinates with a photo, and finds the coordinates of a gallery that fit it best (GeoCLIP's way).
     """
 
     def __init__(self, channel):
@@ -45,10 +45,35 @@ class VerificationServiceStub:
                 request_serializer=g3__protos_dot_verification_dot_v1_dot_verification__pb2.DescribeModelRequest.SerializeToString,
                 response_deserializer=g3__protos_dot_verification_dot_v1_dot_verification__pb2.DescribeModelResponse.FromString,
                 _registered_method=True)
+        self.PutGallery = channel.stream_unary(
+                '/g3_protos.verification.v1.VerificationService/PutGallery',
+                request_serializer=g3__protos_dot_verification_dot_v1_dot_verification__pb2.PutGalleryRequest.SerializeToString,
+                response_deserializer=g3__protos_dot_verification_dot_v1_dot_verification__pb2.PutGalleryResponse.FromString,
+                _registered_method=True)
+        self.DescribeGallery = channel.unary_unary(
+                '/g3_protos.verification.v1.VerificationService/DescribeGallery',
+                request_serializer=g3__protos_dot_verification_dot_v1_dot_verification__pb2.DescribeGalleryRequest.SerializeToString,
+                response_deserializer=g3__protos_dot_verification_dot_v1_dot_verification__pb2.DescribeGalleryResponse.FromString,
+                _registered_method=True)
+        self.ListGalleries = channel.unary_unary(
+                '/g3_protos.verification.v1.VerificationService/ListGalleries',
+                request_serializer=g3__protos_dot_verification_dot_v1_dot_verification__pb2.ListGalleriesRequest.SerializeToString,
+                response_deserializer=g3__protos_dot_verification_dot_v1_dot_verification__pb2.ListGalleriesResponse.FromString,
+                _registered_method=True)
+        self.DropGallery = channel.unary_unary(
+                '/g3_protos.verification.v1.VerificationService/DropGallery',
+                request_serializer=g3__protos_dot_verification_dot_v1_dot_verification__pb2.DropGalleryRequest.SerializeToString,
+                response_deserializer=g3__protos_dot_verification_dot_v1_dot_verification__pb2.DropGalleryResponse.FromString,
+                _registered_method=True)
+        self.SearchGallery = channel.unary_unary(
+                '/g3_protos.verification.v1.VerificationService/SearchGallery',
+                request_serializer=g3__protos_dot_verification_dot_v1_dot_verification__pb2.SearchGalleryRequest.SerializeToString,
+                response_deserializer=g3__protos_dot_verification_dot_v1_dot_verification__pb2.SearchGalleryResponse.FromString,
+                _registered_method=True)
 
 
 class VerificationServiceServicer:
-    """Compares coordinates with a photo; it keeps nothing.
+    """Compares coordinates with a photo, and finds the coordinates of a gallery that fit it best (GeoCLIP's way).
     """
 
     def Score(self, request, context):
@@ -61,6 +86,46 @@ class VerificationServiceServicer:
 
     def DescribeModel(self, request, context):
         """Says which model is served.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutGallery(self, request_iterator, context):
+        """Keeps a gallery: a named set of coordinates. The whole set comes in one stream and replaces what the name meant
+        before, at once and only when the stream has ended. Its vectors are computed afterwards, once for each model, by
+        the room itself: DescribeGallery says how far it is.
+        INVALID_ARGUMENT: no valid coordinate, a bad name, too many coordinates or galleries. UNAVAILABLE: the disk is full.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DescribeGallery(self, request, context):
+        """States a gallery. NOT_FOUND: no such gallery.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListGalleries(self, request, context):
+        """Lists the galleries.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DropGallery(self, request, context):
+        """Forgets a gallery; a repeat is NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SearchGallery(self, request, context):
+        """Finds the coordinates of a gallery whose GPS vectors are nearest to each photo's vector: every one is compared.
+        NOT_FOUND: no such gallery. UNAVAILABLE: its vectors are being computed (RetryInfo says how long to wait).
+        FAILED_PRECONDITION: other model.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -79,6 +144,31 @@ def add_VerificationServiceServicer_to_server(servicer, server):
                     request_deserializer=g3__protos_dot_verification_dot_v1_dot_verification__pb2.DescribeModelRequest.FromString,
                     response_serializer=g3__protos_dot_verification_dot_v1_dot_verification__pb2.DescribeModelResponse.SerializeToString,
             ),
+            'PutGallery': grpc.stream_unary_rpc_method_handler(
+                    servicer.PutGallery,
+                    request_deserializer=g3__protos_dot_verification_dot_v1_dot_verification__pb2.PutGalleryRequest.FromString,
+                    response_serializer=g3__protos_dot_verification_dot_v1_dot_verification__pb2.PutGalleryResponse.SerializeToString,
+            ),
+            'DescribeGallery': grpc.unary_unary_rpc_method_handler(
+                    servicer.DescribeGallery,
+                    request_deserializer=g3__protos_dot_verification_dot_v1_dot_verification__pb2.DescribeGalleryRequest.FromString,
+                    response_serializer=g3__protos_dot_verification_dot_v1_dot_verification__pb2.DescribeGalleryResponse.SerializeToString,
+            ),
+            'ListGalleries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListGalleries,
+                    request_deserializer=g3__protos_dot_verification_dot_v1_dot_verification__pb2.ListGalleriesRequest.FromString,
+                    response_serializer=g3__protos_dot_verification_dot_v1_dot_verification__pb2.ListGalleriesResponse.SerializeToString,
+            ),
+            'DropGallery': grpc.unary_unary_rpc_method_handler(
+                    servicer.DropGallery,
+                    request_deserializer=g3__protos_dot_verification_dot_v1_dot_verification__pb2.DropGalleryRequest.FromString,
+                    response_serializer=g3__protos_dot_verification_dot_v1_dot_verification__pb2.DropGalleryResponse.SerializeToString,
+            ),
+            'SearchGallery': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchGallery,
+                    request_deserializer=g3__protos_dot_verification_dot_v1_dot_verification__pb2.SearchGalleryRequest.FromString,
+                    response_serializer=g3__protos_dot_verification_dot_v1_dot_verification__pb2.SearchGalleryResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'g3_protos.verification.v1.VerificationService', rpc_method_handlers)
@@ -88,7 +178,7 @@ def add_VerificationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class VerificationService:
-    """Compares coordinates with a photo; it keeps nothing.
+    """Compares coordinates with a photo, and finds the coordinates of a gallery that fit it best (GeoCLIP's way).
     """
 
     @staticmethod
@@ -135,6 +225,141 @@ class VerificationService:
             '/g3_protos.verification.v1.VerificationService/DescribeModel',
             g3__protos_dot_verification_dot_v1_dot_verification__pb2.DescribeModelRequest.SerializeToString,
             g3__protos_dot_verification_dot_v1_dot_verification__pb2.DescribeModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutGallery(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/g3_protos.verification.v1.VerificationService/PutGallery',
+            g3__protos_dot_verification_dot_v1_dot_verification__pb2.PutGalleryRequest.SerializeToString,
+            g3__protos_dot_verification_dot_v1_dot_verification__pb2.PutGalleryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DescribeGallery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/g3_protos.verification.v1.VerificationService/DescribeGallery',
+            g3__protos_dot_verification_dot_v1_dot_verification__pb2.DescribeGalleryRequest.SerializeToString,
+            g3__protos_dot_verification_dot_v1_dot_verification__pb2.DescribeGalleryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListGalleries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/g3_protos.verification.v1.VerificationService/ListGalleries',
+            g3__protos_dot_verification_dot_v1_dot_verification__pb2.ListGalleriesRequest.SerializeToString,
+            g3__protos_dot_verification_dot_v1_dot_verification__pb2.ListGalleriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DropGallery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/g3_protos.verification.v1.VerificationService/DropGallery',
+            g3__protos_dot_verification_dot_v1_dot_verification__pb2.DropGalleryRequest.SerializeToString,
+            g3__protos_dot_verification_dot_v1_dot_verification__pb2.DropGalleryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchGallery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/g3_protos.verification.v1.VerificationService/SearchGallery',
+            g3__protos_dot_verification_dot_v1_dot_verification__pb2.SearchGalleryRequest.SerializeToString,
+            g3__protos_dot_verification_dot_v1_dot_verification__pb2.SearchGalleryResponse.FromString,
             options,
             channel_credentials,
             insecure,

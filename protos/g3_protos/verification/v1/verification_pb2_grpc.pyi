@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class VerificationServiceStub:
-    """Compares coordinates with a photo; it keeps nothing."""
+    """Compares coordinates with a photo, and finds the coordinates of a gallery that fit it best (GeoCLIP's way)."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -39,10 +39,27 @@ class VerificationServiceStub:
     """
     DescribeModel: _grpc.UnaryUnaryMultiCallable[_verification_pb2.DescribeModelRequest, _verification_pb2.DescribeModelResponse]
     """Says which model is served."""
+    PutGallery: _grpc.StreamUnaryMultiCallable[_verification_pb2.PutGalleryRequest, _verification_pb2.PutGalleryResponse]
+    """Keeps a gallery: a named set of coordinates. The whole set comes in one stream and replaces what the name meant
+    before, at once and only when the stream has ended. Its vectors are computed afterwards, once for each model, by
+    the room itself: DescribeGallery says how far it is.
+    INVALID_ARGUMENT: no valid coordinate, a bad name, too many coordinates or galleries. UNAVAILABLE: the disk is full.
+    """
+    DescribeGallery: _grpc.UnaryUnaryMultiCallable[_verification_pb2.DescribeGalleryRequest, _verification_pb2.DescribeGalleryResponse]
+    """States a gallery. NOT_FOUND: no such gallery."""
+    ListGalleries: _grpc.UnaryUnaryMultiCallable[_verification_pb2.ListGalleriesRequest, _verification_pb2.ListGalleriesResponse]
+    """Lists the galleries."""
+    DropGallery: _grpc.UnaryUnaryMultiCallable[_verification_pb2.DropGalleryRequest, _verification_pb2.DropGalleryResponse]
+    """Forgets a gallery; a repeat is NOT_FOUND."""
+    SearchGallery: _grpc.UnaryUnaryMultiCallable[_verification_pb2.SearchGalleryRequest, _verification_pb2.SearchGalleryResponse]
+    """Finds the coordinates of a gallery whose GPS vectors are nearest to each photo's vector: every one is compared.
+    NOT_FOUND: no such gallery. UNAVAILABLE: its vectors are being computed (RetryInfo says how long to wait).
+    FAILED_PRECONDITION: other model.
+    """
 
 @_typing.type_check_only
 class VerificationServiceAsyncStub(VerificationServiceStub):
-    """Compares coordinates with a photo; it keeps nothing."""
+    """Compares coordinates with a photo, and finds the coordinates of a gallery that fit it best (GeoCLIP's way)."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Score: _aio.UnaryUnaryMultiCallable[_verification_pb2.ScoreRequest, _verification_pb2.ScoreResponse]  # type: ignore[assignment]
@@ -51,9 +68,26 @@ class VerificationServiceAsyncStub(VerificationServiceStub):
     """
     DescribeModel: _aio.UnaryUnaryMultiCallable[_verification_pb2.DescribeModelRequest, _verification_pb2.DescribeModelResponse]  # type: ignore[assignment]
     """Says which model is served."""
+    PutGallery: _aio.StreamUnaryMultiCallable[_verification_pb2.PutGalleryRequest, _verification_pb2.PutGalleryResponse]  # type: ignore[assignment]
+    """Keeps a gallery: a named set of coordinates. The whole set comes in one stream and replaces what the name meant
+    before, at once and only when the stream has ended. Its vectors are computed afterwards, once for each model, by
+    the room itself: DescribeGallery says how far it is.
+    INVALID_ARGUMENT: no valid coordinate, a bad name, too many coordinates or galleries. UNAVAILABLE: the disk is full.
+    """
+    DescribeGallery: _aio.UnaryUnaryMultiCallable[_verification_pb2.DescribeGalleryRequest, _verification_pb2.DescribeGalleryResponse]  # type: ignore[assignment]
+    """States a gallery. NOT_FOUND: no such gallery."""
+    ListGalleries: _aio.UnaryUnaryMultiCallable[_verification_pb2.ListGalleriesRequest, _verification_pb2.ListGalleriesResponse]  # type: ignore[assignment]
+    """Lists the galleries."""
+    DropGallery: _aio.UnaryUnaryMultiCallable[_verification_pb2.DropGalleryRequest, _verification_pb2.DropGalleryResponse]  # type: ignore[assignment]
+    """Forgets a gallery; a repeat is NOT_FOUND."""
+    SearchGallery: _aio.UnaryUnaryMultiCallable[_verification_pb2.SearchGalleryRequest, _verification_pb2.SearchGalleryResponse]  # type: ignore[assignment]
+    """Finds the coordinates of a gallery whose GPS vectors are nearest to each photo's vector: every one is compared.
+    NOT_FOUND: no such gallery. UNAVAILABLE: its vectors are being computed (RetryInfo says how long to wait).
+    FAILED_PRECONDITION: other model.
+    """
 
 class VerificationServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Compares coordinates with a photo; it keeps nothing."""
+    """Compares coordinates with a photo, and finds the coordinates of a gallery that fit it best (GeoCLIP's way)."""
 
     @_abc_1.abstractmethod
     def Score(
@@ -72,5 +106,52 @@ class VerificationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_verification_pb2.DescribeModelResponse, _abc.Awaitable[_verification_pb2.DescribeModelResponse]]:
         """Says which model is served."""
+
+    @_abc_1.abstractmethod
+    def PutGallery(
+        self,
+        request_iterator: _MaybeAsyncIterator[_verification_pb2.PutGalleryRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_verification_pb2.PutGalleryResponse, _abc.Awaitable[_verification_pb2.PutGalleryResponse]]:
+        """Keeps a gallery: a named set of coordinates. The whole set comes in one stream and replaces what the name meant
+        before, at once and only when the stream has ended. Its vectors are computed afterwards, once for each model, by
+        the room itself: DescribeGallery says how far it is.
+        INVALID_ARGUMENT: no valid coordinate, a bad name, too many coordinates or galleries. UNAVAILABLE: the disk is full.
+        """
+
+    @_abc_1.abstractmethod
+    def DescribeGallery(
+        self,
+        request: _verification_pb2.DescribeGalleryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_verification_pb2.DescribeGalleryResponse, _abc.Awaitable[_verification_pb2.DescribeGalleryResponse]]:
+        """States a gallery. NOT_FOUND: no such gallery."""
+
+    @_abc_1.abstractmethod
+    def ListGalleries(
+        self,
+        request: _verification_pb2.ListGalleriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_verification_pb2.ListGalleriesResponse, _abc.Awaitable[_verification_pb2.ListGalleriesResponse]]:
+        """Lists the galleries."""
+
+    @_abc_1.abstractmethod
+    def DropGallery(
+        self,
+        request: _verification_pb2.DropGalleryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_verification_pb2.DropGalleryResponse, _abc.Awaitable[_verification_pb2.DropGalleryResponse]]:
+        """Forgets a gallery; a repeat is NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def SearchGallery(
+        self,
+        request: _verification_pb2.SearchGalleryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_verification_pb2.SearchGalleryResponse, _abc.Awaitable[_verification_pb2.SearchGalleryResponse]]:
+        """Finds the coordinates of a gallery whose GPS vectors are nearest to each photo's vector: every one is compared.
+        NOT_FOUND: no such gallery. UNAVAILABLE: its vectors are being computed (RetryInfo says how long to wait).
+        FAILED_PRECONDITION: other model.
+        """
 
 def add_VerificationServiceServicer_to_server(servicer: VerificationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
