@@ -7,6 +7,7 @@
     World(seed)                              another invented Earth
     places(n, seed)                          coordinates clustered around real cities
     write_photos(plan, folder)               JPEG files and photos.csv
+    write_arrays(plan, folder)               pixel arrays and table.csv, read back by read_arrays
 """
 
 import functools
@@ -14,11 +15,25 @@ import functools
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from g3_world.dataset import Plan, write_photos
+from g3_world.arrays import Arrays, read_arrays, write_arrays
+from g3_world.dataset import write_photos
+from g3_world.plan import Plan
 from g3_world.sampling import places
 from g3_world.world import ATTRIBUTE_NAMES, World
 
-__all__ = ["ATTRIBUTE_NAMES", "Plan", "World", "attributes", "photo", "places", "world", "write_photos"]
+__all__ = [
+    "ATTRIBUTE_NAMES",
+    "Arrays",
+    "Plan",
+    "World",
+    "attributes",
+    "photo",
+    "places",
+    "read_arrays",
+    "world",
+    "write_arrays",
+    "write_photos",
+]
 
 
 @functools.cache

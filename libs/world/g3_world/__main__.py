@@ -1,4 +1,4 @@
-"""`python -m g3_world photos | render`."""
+"""`python -m g3_world photos | arrays | render`."""
 
 import sys
 

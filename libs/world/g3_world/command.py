@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from g3_kit.errors import G3Error
@@ -10,7 +10,9 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from g3_world.dataset import Plan, write_photos
+from g3_world.arrays import write_arrays
+from g3_world.dataset import write_photos
+from g3_world.plan import Plan
 from g3_world.sampling import CITIES, CitySet
 from g3_world.world import World
 
@@ -24,16 +26,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     photos = commands.add_parser("photos", help="write a data set: JPEG files and photos.csv")
-    photos.add_argument("--count", type=int, required=True, help="how many photos")
-    photos.add_argument("--seed", type=int, default=0, help="chooses spots and photos (default 0)")
-    photos.add_argument("--size", type=int, default=64, metavar="PX", help="side in pixels, 64 to 512 (default 64)")
-    photos.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder; a stopped run goes on")
-    photos.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
-    photos.add_argument("--cities", type=int, default=CITIES, help=f"cities to draw from (default {CITIES})")
-    photos.add_argument("--city-seed", type=int, default=0, help="which cities; equal for data sets that should meet")
-    photos.add_argument("--skip-cities", type=int, default=0, help="leave out that many: for cities never seen")
-    photos.add_argument("--world", type=int, default=0, help="which invented Earth (default 0)")
+    _ask_for_a_plan(photos)
     photos.set_defaults(run=_photos)
+    arrays = commands.add_parser("arrays", help="write pixel arrays and table.csv, for training")
+    _ask_for_a_plan(arrays)
+    arrays.set_defaults(run=_arrays)
     render = commands.add_parser("render", help="write one photo")
     render.add_argument("latitude", type=float)
     render.add_argument("longitude", type=float)
@@ -45,13 +42,33 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _ask_for_a_plan(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--count", type=int, required=True, help="how many photos")
+    parser.add_argument("--seed", type=int, default=0, help="chooses spots and photos (default 0)")
+    parser.add_argument("--size", type=int, default=64, metavar="PX", help="side in pixels, 64 to 512 (default 64)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder; a stopped run goes on")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
+    parser.add_argument("--cities", type=int, default=CITIES, help=f"cities to draw from (default {CITIES})")
+    parser.add_argument("--city-seed", type=int, default=0, help="which cities; equal for data sets that should meet")
+    parser.add_argument("--skip-cities", type=int, default=0, help="leave out that many: for cities never seen")
+    parser.add_argument("--world", type=int, default=0, help="which invented Earth (default 0)")
+
+
 def _photos(arguments: argparse.Namespace, console: Console) -> int:
+    return _written(write_photos, arguments, console)
+
+
+def _arrays(arguments: argparse.Namespace, console: Console) -> int:
+    return _written(write_arrays, arguments, console)
+
+
+def _written(write: Callable[..., Path], arguments: argparse.Namespace, console: Console) -> int:
     cities = CitySet(arguments.cities, arguments.city_seed, arguments.skip_cities)
     plan = Plan(arguments.count, arguments.seed, arguments.size, arguments.world, cities)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("synthetic photos", total=plan.count)
-        table = write_photos(plan, arguments.out, jobs=arguments.jobs, progress=lambda done: bar.advance(task, done))
+        table = write(plan, arguments.out, jobs=arguments.jobs, progress=lambda done: bar.advance(task, done))
     console.print(f"{plan.count} synthetic photos, listed in {table}", soft_wrap=True)
     return 0
 

@@ -27,7 +27,7 @@ ATTRIBUTE_NAMES: tuple[str, ...] = (*ATTRIBUTES, *CLIMATE_NAMES, *STYLE_NAMES)
 """The columns of `World.attributes`: 80 fields coarse to fine, 5 of climate, 10 of the region's style."""
 
 SMALLEST_PX, LARGEST_PX = 64, 512
-LOOKS = 1
+LOOKS = 2
 """Grows by one with every change that makes the same arguments give another picture."""
 
 
