@@ -252,3 +252,24 @@ def test_a_ring_of_the_embedded_broker_wakes_a_sleeping_worker_at_once(embedded:
         worker.end(signal.SIGTERM)
     # Its poll alone would take half a second on average.
     assert sorted(waits)[2] < 0.35, waits
+
+
+def test_a_backlog_on_the_embedded_broker_is_not_worked_off_at_the_pace_of_its_poll(
+    embedded: Embedded, tmp_path: Path
+) -> None:
+    declare(embedded.url)
+    purge(embedded.url)
+    bell = Bell(embedded.url)
+    for number in range(20):
+        bell.ring("generate", {"job_id": f"j{number}", **BODY})
+    bell.close()
+    # Nobody rings any more, and the worker's prefetch is two.
+    worker = Worker(embedded.url, tmp_path)
+    try:
+        assert eventually(worker.journal, 30), worker.log()
+        began = time.monotonic()
+        assert eventually(lambda: sum(line.startswith("end") for line in worker.journal()) == 20), worker.log()
+        # A second for each two, if nothing but the poll woke it.
+        assert time.monotonic() - began < 5
+    finally:
+        worker.end(signal.SIGTERM)
