@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from g3_geography import BoundingBox
 from g3_retrieval.index import Index
-from g3_retrieval.references import Dissimilar, Filter, ReferenceVectors, RetrievalVector
+from g3_retrieval.references import Dissimilar, Filter, ManySearch, ReferenceVectors, RetrievalVector
 
 from tests.servers import references as sampled
 from tests.servers.references import HOSTILE, MODEL, assert_same, found_ids, search
@@ -22,6 +22,20 @@ def test_similar_ones_are_those_of_numpy(
     assert_same(sampled.rows_of(found.similar), sampled.nearest(references, asked, compared)[:25])
     by_id = {reference.id: reference for reference in references.references}
     assert all(match.reference == by_id[match.reference.id] for match in found.similar)
+
+
+@pytest.mark.parametrize("compared", list(RetrievalVector))
+@pytest.mark.parametrize("similar", [1, 3, 40])
+def test_many_at_once_find_what_each_finds_alone(
+    index: Index, filled: str, references: ReferenceVectors, compared: RetrievalVector, similar: int
+) -> None:
+    # Photos 0 to 19 are ten pairs of equals: ties at the cut.
+    asked = (*(sampled.photo(references, row) for row in range(20)), *(sampled.query(seed) for seed in range(50, 80)))
+    wanted = Filter(excluded_authors=("author 3",))
+    many = index.search_many(ManySearch(filled, MODEL, asked, similar, compared, wanted))
+    assert (many.collection, many.model, len(many.similar)) == (filled, MODEL, len(asked))
+    for vectors, matches in zip(asked, many.similar, strict=True):
+        assert_same(sampled.rows_of(matches), sampled.nearest(references, vectors, compared, wanted)[:similar])
 
 
 @pytest.mark.parametrize("compared", list(RetrievalVector))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -117,6 +118,35 @@ def ask(collection: str, **asked: object) -> pb.SearchRequest:
 
 def found_ids(matches: "list[pb.Match]") -> list[str]:
     return [match.reference.id for match in matches]
+
+
+def test_many_photos_at_once_with_an_error_for_each_broken_one(stub: RetrievalServiceStub) -> None:
+    stub.CreateCollection(pb.CreateCollectionRequest(collection="many", dimension=DIMENSION, model=MODEL), timeout=60)
+    drawn = sample(30)
+    references = [item(reference, photo(drawn, row)) for row, reference in enumerate(drawn.references)]
+    stub.Upsert(pb.UpsertRequest(collection="many", model=MODEL, references=references), timeout=60)
+    broken = VectorsMessage(clip=Vector(values=b"xx", dimension=DIMENSION))
+    photos = [message(photo(drawn, 3)), broken, message(photo(drawn, 7))]
+    asked = pb.SearchManyRequest(collection="many", model=MODEL, vectors=photos, similar=5)
+    found = stub.SearchMany(asked, timeout=60)
+    assert [result.WhichOneof("outcome") for result in found.results] == ["matches", "error", "matches"]
+    for row, result in ((3, found.results[0]), (7, found.results[2])):
+        alone = stub.Search(
+            pb.SearchRequest(collection="many", model=MODEL, vectors=message(photo(drawn, row)), similar=5), timeout=60
+        )
+        assert list(result.matches.similar) == list(alone.similar)
+        assert result.matches.similar[0].reference.id == drawn.references[row].id
+    for changed, error in (
+        ({"vectors": []}, Rejected),
+        ({"vectors": photos[:1] * 257}, Rejected),
+        ({"vectors": photos[:1] * 21, "similar": 1000}, TooLarge),
+        ({"similar": 0}, Rejected),
+        ({"model": OTHER_MODEL}, Mismatch),
+        ({"collection": "nowhere"}, Missing),
+    ):
+        fields: dict[str, Any] = {"collection": "many", "model": MODEL, "vectors": photos, "similar": 5}
+        with pytest.raises(error):
+            stub.SearchMany(pb.SearchManyRequest(**fields | changed), timeout=60)
 
 
 def test_the_life_of_a_collection(stub: RetrievalServiceStub) -> None:

@@ -15,6 +15,7 @@ from g3_retrieval.references import (
     Dissimilar,
     Filter,
     ImageVectors,
+    ManySearch,
     Match,
     Reference,
     RetrievalVector,
@@ -81,6 +82,22 @@ def search_of(message: retrieval_pb2.SearchRequest) -> Search:
         similar=message.similar,
         dissimilar=message.dissimilar,
         dissimilar_kind=_DISSIMILAR[message.dissimilar_kind],
+        filter=filter_of(message.filter),
+    )
+
+
+def many_search_of(
+    message: retrieval_pb2.SearchManyRequest, collection: str, vectors: tuple[ImageVectors, ...]
+) -> ManySearch:
+    """A question about many photos, whose vectors are read already. Raises `Rejected`."""
+    if message.retrieval_vector not in _RETRIEVAL_VECTORS:
+        raise Rejected("retrieval_vector is no value of this contract", field="retrieval_vector")
+    return ManySearch(
+        collection=collection,
+        model=message.model,
+        vectors=vectors,
+        similar=message.similar,
+        retrieval_vector=_RETRIEVAL_VECTORS[message.retrieval_vector],
         filter=filter_of(message.filter),
     )
 

@@ -12,11 +12,21 @@ from g3_geography import Coordinates
 from g3_kit.errors import Missing
 from numpy.typing import NDArray
 
-from g3_retrieval.answers import answer
+from g3_retrieval.answers import answer, answers
 from g3_retrieval.faiss_segments import FaissSegments, Segment
 from g3_retrieval.listing import Page
 from g3_retrieval.ranking import Ranked
-from g3_retrieval.references import Filter, Match, Reference, ReferenceVectors, Search, Vectors, Version, similarity
+from g3_retrieval.references import (
+    Filter,
+    ManySearch,
+    Match,
+    Reference,
+    ReferenceVectors,
+    Search,
+    Vectors,
+    Version,
+    similarity,
+)
 
 _GPU_MOST = 2_048
 """The most neighbours that FAISS finds on a GPU at once."""
@@ -58,6 +68,17 @@ class FaissCollection:
             self._alive()
             mask = self._passing(search.filter)
             return answer(search, lambda query: self._ranked(query, mask))
+
+    def search_many(self, search: ManySearch) -> tuple[tuple[Match, ...], ...]:
+        """The similar references of each photo, all of one moment."""
+        with self.lock:
+            self._alive()
+            mask = self._passing(search.filter)
+            return answers(
+                search,
+                lambda queries, limit: self._best(queries, limit, mask),
+                lambda query: self._ranked(query, mask),
+            )
 
     def held(self, ids: Sequence[str]) -> Sequence[str]:
         """Those of `ids` that are here, in the order asked."""
@@ -138,21 +159,22 @@ class FaissCollection:
         return np.fromiter((passes(reference) for reference in self._references), bool, len(self._references))
 
     def _ranked(self, query: Vectors, mask: NDArray[np.bool_]) -> Ranked:
-        passing = int(mask.sum())
-        asked = np.ascontiguousarray(query[None, :])
+        return lambda limit: self._best(query[None, :], limit, mask)[0]
 
-        def ranked(limit: int) -> Sequence[Match]:
-            count = min(limit, passing)
-            if count == 0:
-                return []
-            products, rows = self._nearest(asked, count, mask)
-            return [
+    def _best(self, queries: Vectors, limit: int, mask: NDArray[np.bool_]) -> list[list[Match]]:
+        """The best `limit` of each query, float32 [q, 3d]."""
+        count = min(limit, int(mask.sum()))
+        if count == 0:
+            return [[] for _ in queries]
+        products, rows = self._nearest(np.ascontiguousarray(queries), count, mask)
+        return [
+            [
                 Match(self._references[row], similarity(float(product)))
-                for product, row in zip(products[0], rows[0], strict=True)
+                for product, row in zip(*found, strict=True)
                 if row >= 0
             ]
-
-        return ranked
+            for found in zip(products, rows, strict=True)
+        ]
 
     def _nearest(
         self, asked: Vectors, count: int, mask: NDArray[np.bool_]

@@ -15,7 +15,7 @@ from g3_kit.errors import Conflict, Missing, Rejected, Unavailable
 from g3_retrieval.faiss_collection import FaissCollection
 from g3_retrieval.faiss_segments import sync_folder, write_whole
 from g3_retrieval.listing import Page
-from g3_retrieval.references import Collection, Filter, Found, ReferenceVectors, Search, Version
+from g3_retrieval.references import Collection, Filter, Found, FoundMany, ManySearch, ReferenceVectors, Search, Version
 
 Answer = TypeVar("Answer")
 
@@ -105,6 +105,16 @@ class FaissIndex:
         def ask(there: FaissCollection) -> Found:
             there.version.check(search.model, search.vectors.dimension)
             return Found(*there.search(search), there.version.name, there.version.model)
+
+        return self._with_collection(search.collection, ask)
+
+    def search_many(self, search: ManySearch) -> FoundMany:
+        """See `Index.search_many`."""
+
+        def ask(there: FaissCollection) -> FoundMany:
+            for vectors in search.vectors:
+                there.version.check(search.model, vectors.dimension)
+            return FoundMany(there.search_many(search), there.version.name, there.version.model)
 
         return self._with_collection(search.collection, ask)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from g3_retrieval.listing import Page
-from g3_retrieval.references import Collection, Filter, Found, ReferenceVectors, Search, Version
+from g3_retrieval.references import Collection, Filter, Found, FoundMany, ManySearch, ReferenceVectors, Search, Version
 
 
 class Index(Protocol):
@@ -43,6 +43,9 @@ class Index(Protocol):
 
     def search(self, search: Search) -> Found:
         """Find references. Raises `Missing`, `Mismatch`; `NotYet` for farthest on an index that is not exact."""
+
+    def search_many(self, search: ManySearch) -> FoundMany:
+        """The similar references of many photos, at least one: as many `search`es give. Raises as that does."""
 
     def describe(self, name: str) -> Collection:
         """State a version or what an alias names, with its exact count. Raises `Missing`."""

@@ -10,7 +10,7 @@ from g3_kit.errors import Conflict, Missing, NotYet, Unavailable
 from pymilvus import MilvusClient
 from pymilvus.exceptions import MilvusException
 
-from g3_retrieval.answers import answer
+from g3_retrieval.answers import answer, answers
 from g3_retrieval.listing import Page
 from g3_retrieval.milvus_calls import translated
 from g3_retrieval.milvus_catalogue import MilvusCatalogue, physical
@@ -32,6 +32,8 @@ from g3_retrieval.references import (
     Dissimilar,
     Filter,
     Found,
+    FoundMany,
+    ManySearch,
     Match,
     ReferenceVectors,
     Search,
@@ -140,6 +142,10 @@ class MilvusIndex:
         """See `Index.search`."""
         return self._catalogue.with_version(search.collection, lambda version: self._search(search, version))
 
+    def search_many(self, search: ManySearch) -> FoundMany:
+        """See `Index.search_many`."""
+        return self._catalogue.with_version(search.collection, lambda version: self._search_many(search, version))
+
     def describe(self, name: str) -> Collection:
         """See `Index.describe`."""
         return self._catalogue.with_version(name, self._described)
@@ -236,6 +242,19 @@ class MilvusIndex:
             raise NotYet("farthest is an exact search: this collection's index is approximate", field="dissimilar_kind")
         similar, dissimilar = answer(search, lambda query: self._ranked(version, query, search.filter))
         return Found(similar, dissimilar, version.name, version.model)
+
+    def _search_many(self, search: ManySearch, version: Version) -> FoundMany:
+        for vectors in search.vectors:
+            version.check(search.model, vectors.dimension)
+        passing = expression(search.filter)
+
+        def best(queries: Vectors, limit: int) -> Sequence[Sequence[Match]]:
+            params = search_params(self._index_type(version), limit)
+            found = self._rows.search_many(physical(version), list(queries), passing, limit, FIELDS, params)
+            return [[match(hit) for hit in hits] for hits in found]
+
+        similar = answers(search, best, lambda query: self._ranked(version, query, search.filter))
+        return FoundMany(similar, version.name, version.model)
 
     def _ranked(self, version: Version, query: Vectors, wanted: Filter) -> Ranked:
         passing = expression(wanted)

@@ -94,11 +94,23 @@ class MilvusRows:
         self, name: str, query: Vectors, wanted: str, limit: int, fields: Sequence[str], params: dict[str, Any]
     ) -> Sequence[Any]:
         """The best `limit` hits that pass."""
-        [hits] = self._loaded(
+        return self.search_many(name, [query], wanted, limit, fields, params)[0]
+
+    def search_many(
+        self,
+        name: str,
+        queries: Sequence[Vectors],
+        wanted: str,
+        limit: int,
+        fields: Sequence[str],
+        params: dict[str, Any],
+    ) -> list[list[Any]]:
+        """The best `limit` hits that pass, for each query."""
+        found = self._loaded(
             name,
             lambda: self._client.search(
                 name,
-                data=[query],
+                data=list(queries),
                 filter=wanted,
                 limit=limit,
                 output_fields=list(fields),
@@ -107,9 +119,9 @@ class MilvusRows:
                 timeout=self._options.deadline_s,
             ),
         )
-        if len(hits) < limit:
+        if any(len(hits) < limit for hits in found):
             self.stands(name)
-        return list(hits)
+        return [list(hits) for hits in found]
 
     def _queried(self, name: str, wanted: str, fields: Sequence[str], **ways: Any) -> Sequence[dict[str, Any]]:
         found: Sequence[dict[str, Any]] = self._client.query(

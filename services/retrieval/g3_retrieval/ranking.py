@@ -22,13 +22,23 @@ def top(ranked: Ranked, count: int) -> list[Match]:
     """
     if count == 0:
         return []
-    limit = min(count + 16, MAX_RANKED)
+    limit = first_limit(count)
     while True:
         matches = ranked(limit)
         whole = len(matches) < limit or matches[-1].similarity != matches[count - 1].similarity
         if whole or limit == MAX_RANKED:
             return _in_order(matches)[:count]
         limit = min(limit * 4, MAX_RANKED)
+
+
+def first_limit(count: int) -> int:
+    """How many the list of `top` is first read for: enough to see most ties at the cut whole."""
+    return min(count + 16, MAX_RANKED)
+
+
+def begun(limit: int, matches: Sequence[Match], ranked: Ranked) -> Ranked:
+    """`ranked`, the answer to `limit` being known already."""
+    return lambda asked: matches if asked == limit else ranked(asked)
 
 
 def hard(ranked: Ranked, count: int, taken: Collection[str]) -> list[Match]:

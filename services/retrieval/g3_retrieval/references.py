@@ -214,6 +214,29 @@ class Search:
 
 
 @dataclass(frozen=True, slots=True)
+class ManySearch:
+    """The similar references of many photos: one question for each of `vectors`, otherwise the same."""
+
+    collection: str
+    """A version or an alias."""
+    model: str
+    vectors: tuple[ImageVectors, ...]
+    similar: int
+    retrieval_vector: RetrievalVector = RetrievalVector.ALL
+    filter: Filter = field(default_factory=Filter)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundMany:
+    """The answer to a `ManySearch`: for each photo the most similar first, ties by id."""
+
+    similar: "tuple[tuple[Match, ...], ...]"
+    collection: str
+    """The version that answered."""
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
     """A found reference and its mean cosine over the compared vectors, in [-1, 1]."""
 

@@ -11,6 +11,8 @@ from g3_retrieval.references import (
     Collection,
     Filter,
     Found,
+    FoundMany,
+    ManySearch,
     ReferenceVectors,
     Search,
     Version,
@@ -22,6 +24,10 @@ from g3_retrieval.references import (
 DEFAULT_ALIAS = "references"
 MAX_UPSERTED = 1_000
 MAX_FOUND = 1_000
+MAX_SEARCHED = 256
+"""Photos of one `search_many`."""
+MAX_FOUND_TOGETHER = 20_000
+"""References of all of them together: some 5 MB."""
 MAX_HELD = 10_000
 MAX_LISTED, MAX_LISTED_WITH_VECTORS, USUALLY_LISTED = 10_000, 1_000, 1_000
 """References a page. A thousand vectors of 3 x 768 are 9 MB."""
@@ -82,6 +88,25 @@ class Retrieval:
             if getattr(search, name) > MAX_FOUND:
                 raise Rejected(f"{name} must be at most {MAX_FOUND}", field=name)
         return self._index.search(search)
+
+    def search_many(self, search: ManySearch) -> FoundMany:
+        """Find the similar references of many photos; see `Index.search_many`."""
+        if not 1 <= search.similar <= MAX_FOUND:
+            raise Rejected(f"similar must lie between 1 and {MAX_FOUND}", field="similar")
+        _check_filter(search.filter)
+        return self._index.search_many(search)
+
+    def check_many(self, collection: str, model: str, photos: int, similar: int) -> Version:
+        """Refuse a question about many photos before they are read; gives the version that would answer."""
+        check_name(collection, "collection")
+        check_model(model)
+        if not 1 <= photos <= MAX_SEARCHED:
+            raise Rejected(f"vectors must be 1 to {MAX_SEARCHED}, not {photos}", field="vectors")
+        if photos * similar > MAX_FOUND_TOGETHER:
+            raise TooLarge(f"photos times similar must be at most {MAX_FOUND_TOGETHER}", field="similar")
+        version = self._index.resolved(collection)
+        version.check(model)
+        return version
 
     def describe(self, name: str) -> Collection:
         """State a version or an alias (the default one when empty)."""

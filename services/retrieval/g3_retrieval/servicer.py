@@ -7,7 +7,7 @@ from prometheus_client import Counter
 
 from g3_retrieval import convert
 from g3_retrieval.references import ImageVectors, Reference, ReferenceVectors
-from g3_retrieval.service import Retrieval
+from g3_retrieval.service import DEFAULT_ALIAS, Retrieval
 
 SERVICE_NAME = retrieval_pb2.DESCRIPTOR.services_by_name["RetrievalService"].full_name
 
@@ -75,6 +75,32 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
             collection=found.collection,
             model=found.model,
         )
+
+    def SearchMany(
+        self, request: retrieval_pb2.SearchManyRequest, context: grpc.ServicerContext
+    ) -> retrieval_pb2.SearchManyResponse:
+        """Finds the similar references of many photos."""
+        collection = request.collection or DEFAULT_ALIAS
+        version = self._retrieval.check_many(collection, request.model, len(request.vectors), request.similar)
+        outcomes: list[ImageVectors | G3Error] = []
+        for item in request.vectors:
+            try:
+                vectors = convert.vectors_of(item)
+                version.check(request.model, vectors.dimension)
+                outcomes.append(vectors)
+            except G3Error as error:
+                outcomes.append(error)
+        good = tuple(outcome for outcome in outcomes if not isinstance(outcome, G3Error))
+        # The version and not the alias: every photo is compared with the same references.
+        search = convert.many_search_of(request, version.name, good)
+        found = iter(self._retrieval.search_many(search).similar if good else ())
+        results = [
+            retrieval_pb2.SearchResult(error=convert.item_error(outcome))
+            if isinstance(outcome, G3Error)
+            else retrieval_pb2.SearchResult(matches=retrieval_pb2.Matches(similar=convert.matches(next(found))))
+            for outcome in outcomes
+        ]
+        return retrieval_pb2.SearchManyResponse(results=results, collection=version.name, model=version.model)
 
     def Describe(
         self, request: retrieval_pb2.DescribeRequest, context: grpc.ServicerContext

@@ -590,6 +590,132 @@ class SearchResponse(_message.Message):
 Global___SearchResponse: _TypeAlias = SearchResponse  # noqa: Y015
 
 @_typing.final
+class SearchManyRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLECTION_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    VECTORS_FIELD_NUMBER: _builtins.int
+    RETRIEVAL_VECTOR_FIELD_NUMBER: _builtins.int
+    SIMILAR_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    collection: _builtins.str
+    """A collection version or an alias; empty means the alias "references"."""
+    model: _builtins.str
+    """Model fingerprint of the query vectors."""
+    retrieval_vector: Global___RetrievalVector.ValueType
+    """Which of them are compared."""
+    similar: _builtins.int
+    """How many similar references a photo, 1 to 1,000; photos times references at most 20,000."""
+    @_builtins.property
+    def vectors(self) -> _containers.RepeatedCompositeFieldContainer[_vector_pb2.ImageVectors]:
+        """The vectors of 1 to 256 photos."""
+
+    @_builtins.property
+    def filter(self) -> Global___Filter:
+        """Which references may be found, the same for every photo."""
+
+    def __init__(
+        self,
+        *,
+        collection: _builtins.str = ...,
+        model: _builtins.str = ...,
+        vectors: _abc.Iterable[_vector_pb2.ImageVectors] | None = ...,
+        retrieval_vector: Global___RetrievalVector.ValueType = ...,
+        similar: _builtins.int = ...,
+        filter: Global___Filter | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "filter", b"filter", "model", b"model", "retrieval_vector", b"retrieval_vector", "similar", b"similar", "vectors", b"vectors"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchManyRequest: _TypeAlias = SearchManyRequest  # noqa: Y015
+
+@_typing.final
+class SearchManyResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    COLLECTION_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    collection: _builtins.str
+    """The collection version that answered."""
+    model: _builtins.str
+    """Its model fingerprint."""
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchResult]:
+        """One per photo, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___SearchResult] | None = ...,
+        collection: _builtins.str = ...,
+        model: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "model", b"model", "results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchManyResponse: _TypeAlias = SearchManyResponse  # noqa: Y015
+
+@_typing.final
+class SearchResult(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MATCHES_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def matches(self) -> Global___Matches:
+        """What was found."""
+
+    @_builtins.property
+    def error(self) -> _vector_pb2.ItemError:
+        """Why nothing was."""
+
+    def __init__(
+        self,
+        *,
+        matches: Global___Matches | None = ...,
+        error: _vector_pb2.ItemError | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "matches", b"matches", "outcome", b"outcome"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "matches", b"matches", "outcome", b"outcome"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["matches", "error"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___SearchResult: _TypeAlias = SearchResult  # noqa: Y015
+
+@_typing.final
+class Matches(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIMILAR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def similar(self) -> _containers.RepeatedCompositeFieldContainer[Global___Match]:
+        """Most similar first; ties by id."""
+
+    def __init__(
+        self,
+        *,
+        similar: _abc.Iterable[Global___Match] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["similar", b"similar"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Matches: _TypeAlias = Matches  # noqa: Y015
+
+@_typing.final
 class DescribeRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

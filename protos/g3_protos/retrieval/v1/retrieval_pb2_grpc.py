@@ -60,6 +60,11 @@ class RetrievalServiceStub:
                 request_serializer=g3__protos_dot_retrieval_dot_v1_dot_retrieval__pb2.SearchRequest.SerializeToString,
                 response_deserializer=g3__protos_dot_retrieval_dot_v1_dot_retrieval__pb2.SearchResponse.FromString,
                 _registered_method=True)
+        self.SearchMany = channel.unary_unary(
+                '/g3_protos.retrieval.v1.RetrievalService/SearchMany',
+                request_serializer=g3__protos_dot_retrieval_dot_v1_dot_retrieval__pb2.SearchManyRequest.SerializeToString,
+                response_deserializer=g3__protos_dot_retrieval_dot_v1_dot_retrieval__pb2.SearchManyResponse.FromString,
+                _registered_method=True)
         self.Describe = channel.unary_unary(
                 '/g3_protos.retrieval.v1.RetrievalService/Describe',
                 request_serializer=g3__protos_dot_retrieval_dot_v1_dot_retrieval__pb2.DescribeRequest.SerializeToString,
@@ -123,6 +128,14 @@ class RetrievalServiceServicer:
 
     def Search(self, request, context):
         """Finds references similar, dissimilar, or both. NOT_FOUND: no such collection. FAILED_PRECONDITION: other model.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SearchMany(self, request, context):
+        """Finds the similar references of many photos: what as many Search calls give, with one reading of the index, which
+        is most of the work on exact indexes. A malformed photo is an error of its item.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -192,6 +205,11 @@ def add_RetrievalServiceServicer_to_server(servicer, server):
                     servicer.Search,
                     request_deserializer=g3__protos_dot_retrieval_dot_v1_dot_retrieval__pb2.SearchRequest.FromString,
                     response_serializer=g3__protos_dot_retrieval_dot_v1_dot_retrieval__pb2.SearchResponse.SerializeToString,
+            ),
+            'SearchMany': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchMany,
+                    request_deserializer=g3__protos_dot_retrieval_dot_v1_dot_retrieval__pb2.SearchManyRequest.FromString,
+                    response_serializer=g3__protos_dot_retrieval_dot_v1_dot_retrieval__pb2.SearchManyResponse.SerializeToString,
             ),
             'Describe': grpc.unary_unary_rpc_method_handler(
                     servicer.Describe,
@@ -355,6 +373,33 @@ class RetrievalService:
             '/g3_protos.retrieval.v1.RetrievalService/Search',
             g3__protos_dot_retrieval_dot_v1_dot_retrieval__pb2.SearchRequest.SerializeToString,
             g3__protos_dot_retrieval_dot_v1_dot_retrieval__pb2.SearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchMany(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/g3_protos.retrieval.v1.RetrievalService/SearchMany',
+            g3__protos_dot_retrieval_dot_v1_dot_retrieval__pb2.SearchManyRequest.SerializeToString,
+            g3__protos_dot_retrieval_dot_v1_dot_retrieval__pb2.SearchManyResponse.FromString,
             options,
             channel_credentials,
             insecure,

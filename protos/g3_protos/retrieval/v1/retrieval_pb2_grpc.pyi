@@ -47,6 +47,10 @@ class RetrievalServiceStub:
     """Removes a collection version. ABORTED while an alias points at it."""
     Search: _grpc.UnaryUnaryMultiCallable[_retrieval_pb2.SearchRequest, _retrieval_pb2.SearchResponse]
     """Finds references similar, dissimilar, or both. NOT_FOUND: no such collection. FAILED_PRECONDITION: other model."""
+    SearchMany: _grpc.UnaryUnaryMultiCallable[_retrieval_pb2.SearchManyRequest, _retrieval_pb2.SearchManyResponse]
+    """Finds the similar references of many photos: what as many Search calls give, with one reading of the index, which
+    is most of the work on exact indexes. A malformed photo is an error of its item.
+    """
     Describe: _grpc.UnaryUnaryMultiCallable[_retrieval_pb2.DescribeRequest, _retrieval_pb2.DescribeResponse]
     """States a collection: size, fingerprint, dimension, aliases."""
     ListCollections: _grpc.UnaryUnaryMultiCallable[_retrieval_pb2.ListCollectionsRequest, _retrieval_pb2.ListCollectionsResponse]
@@ -81,6 +85,10 @@ class RetrievalServiceAsyncStub(RetrievalServiceStub):
     """Removes a collection version. ABORTED while an alias points at it."""
     Search: _aio.UnaryUnaryMultiCallable[_retrieval_pb2.SearchRequest, _retrieval_pb2.SearchResponse]  # type: ignore[assignment]
     """Finds references similar, dissimilar, or both. NOT_FOUND: no such collection. FAILED_PRECONDITION: other model."""
+    SearchMany: _aio.UnaryUnaryMultiCallable[_retrieval_pb2.SearchManyRequest, _retrieval_pb2.SearchManyResponse]  # type: ignore[assignment]
+    """Finds the similar references of many photos: what as many Search calls give, with one reading of the index, which
+    is most of the work on exact indexes. A malformed photo is an error of its item.
+    """
     Describe: _aio.UnaryUnaryMultiCallable[_retrieval_pb2.DescribeRequest, _retrieval_pb2.DescribeResponse]  # type: ignore[assignment]
     """States a collection: size, fingerprint, dimension, aliases."""
     ListCollections: _aio.UnaryUnaryMultiCallable[_retrieval_pb2.ListCollectionsRequest, _retrieval_pb2.ListCollectionsResponse]  # type: ignore[assignment]
@@ -142,6 +150,16 @@ class RetrievalServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_retrieval_pb2.SearchResponse, _abc.Awaitable[_retrieval_pb2.SearchResponse]]:
         """Finds references similar, dissimilar, or both. NOT_FOUND: no such collection. FAILED_PRECONDITION: other model."""
+
+    @_abc_1.abstractmethod
+    def SearchMany(
+        self,
+        request: _retrieval_pb2.SearchManyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_retrieval_pb2.SearchManyResponse, _abc.Awaitable[_retrieval_pb2.SearchManyResponse]]:
+        """Finds the similar references of many photos: what as many Search calls give, with one reading of the index, which
+        is most of the work on exact indexes. A malformed photo is an error of its item.
+        """
 
     @_abc_1.abstractmethod
     def Describe(
