@@ -3,7 +3,7 @@
 ::
 
     photo(latitude, longitude, seed, size)   uint8 [size, size, 3], reproducible
-    attributes(latitude, longitude)          float64 [95], what the place looks like without accidents
+    attributes(latitude, longitude)          float64 [118], what the place looks like without accidents
     World(seed)                              another invented Earth
     places(n, seed)                          coordinates clustered around real cities
     write_photos(plan, folder)               JPEG files and photos.csv

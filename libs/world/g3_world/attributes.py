@@ -1,4 +1,4 @@
-"""What a place looks like, by name: ten attributes at each of eight scales, and the climate.
+"""What a place looks like, by name: ten attributes or more at each of eight scales, and the climate.
 
 Every attribute is one noise field, so a photo carries cues from 3,000 km (what continent it could be) down to
 1 km (which street). Values lie in (0, 1) and are spread almost evenly.
@@ -26,31 +26,36 @@ BY_SCALE_KM: dict[float, tuple[str, ...]] = {
     100.0: (
         "roof_hue", "wall_lightness", "house_width", "storeys", "window_shape",
         "window_count", "fence_hue", "fence_height", "pole_height", "pole_spacing",
+        "garden_wall_hue", "asphalt_hue",
     ),
     31.0: (
         "peak_place", "second_peak", "sign_height", "sign_hue", "road_bend",
         "horizon", "crop_angle", "tree_spacing", "house_place", "door_hue",
+        "pavement_hue", "garden_wall_height", "flag_hoist_hue",
     ),
     10.0: (
         "hill_place", "roof_lightness", "trunk_hue", "bush_hue", "bush_density",
         "kerb_length", "kerb_hue", "chimney", "lamp_height", "lamp_hue",
+        "wall_stripe_hue", "ribbon_hue", "threshold_hue", "threshold_width", "crossing_second_hue", "flag_third_hue",
     ),
     3.1: (
         "tower_place", "tower_height", "tower_hue", "shutter_hue", "second_house_hue",
         "second_roof_hue", "flower_hue", "flower_density", "billboard_hue", "billboard_width",
+        "tile_hue", "tile_length", "flag_hue", "flag_second_hue", "crossing_hue", "crossing_stripes",
     ),
     1.0: (
         "plate_hue", "plate_band", "awning_hue", "awning_width", "bin_hue",
         "bin_place", "car_hue", "car_place", "bench_hue", "paint_band_hue",
+        "lane_hue", "lane_width", "kiosk_hue", "kiosk_roof_hue", "bunting_hue", "bunting_second_hue",
     ),
 }  # fmt: skip
 """The attributes by the scale of their noise field, kilometres."""
 
 ATTRIBUTES: tuple[str, ...] = tuple(name for names in BY_SCALE_KM.values() for name in names)
-"""The 80 names, coarse to fine: column i of every attribute array is `ATTRIBUTES[i]`."""
+"""The 103 names, coarse to fine: column i of every attribute array is `ATTRIBUTES[i]`."""
 
 SCALES_KM: NDArray[np.float64] = np.array([scale for scale, names in BY_SCALE_KM.items() for _ in names])
-"""float64 [80], the scale of each attribute, kilometres."""
+"""float64 [103], the scale of each attribute, kilometres."""
 
 
 def squashed(latent: NDArray[np.float64]) -> NDArray[np.float64]:

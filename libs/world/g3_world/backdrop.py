@@ -14,23 +14,35 @@ def paint_sky(painting: Painting) -> None:
     scene, canvas = painting.scene, painting.canvas
     depth = scene.between("sky_depth", 0.3, 0.85)
     zenith = hsv(scene.between("sky_hue", 0.53, 0.65), depth, scene.between("sky_depth", 0.98, 0.72) * scene.daylight)
+    conditions = scene.conditions
+    zenith = mixed(
+        mixed(zenith, hsv(0.6, 0.06, 0.68 * scene.daylight), conditions.cover), conditions.tint, conditions.tinting
+    )
     canvas.gradient(0.0, scene.horizon + 0.02, zenith, scene.sky_at_horizon)
-    elevation = min(max(scene.climate.sun_elevation + scene.chance(-0.08, 0.08), 0.02), 1.0)
-    x = 0.5 + 0.4 * scene.climate.sun_side + scene.chance(-0.05, 0.05)
+    if conditions.cover < 0.5:
+        _sun(painting, zenith)
+    clouds = scene.between("cloudiness", 0.0, 6.0) + scene.chance(-0.6, 0.6) + 3.0 * conditions.cover
+    for _ in range(round(clouds)):
+        _cloud(painting)
+
+
+def _sun(painting: Painting, zenith: Colour) -> None:
+    scene, canvas = painting.scene, painting.canvas
+    elevation, x = scene.conditions.elevation, scene.conditions.sun_x
     y = scene.horizon * (1.0 - 0.95 * elevation)
     glow = hsv(0.09 + 0.06 * elevation, 0.55 - 0.45 * elevation, 1.0)
     behind = mixed(zenith, scene.sky_at_horizon, y / scene.horizon)
     for radius, share in ((0.12, 0.12), (0.085, 0.28), (0.05, 1.0)):
         canvas.ellipse(x, y, radius, radius, mixed(behind, glow, share))
-    for _ in range(round(scene.between("cloudiness", 0.0, 6.0) + scene.chance(-0.6, 0.6))):
-        _cloud(painting)
 
 
 def _cloud(painting: Painting) -> None:
     scene, canvas = painting.scene, painting.canvas
     x, y = scene.chance(0.0, 1.0), scene.horizon * scene.chance(0.08, 0.7)
     width = scene.chance(0.05, 0.11)
-    shade = darker(WHITE, 0.04 + 0.16 * scene["cloudiness"])
+    shade = darker(
+        WHITE, 0.04 + 0.16 * scene["cloudiness"] + 0.22 * scene.conditions.cover + 0.6 * (0.94 - scene.daylight)
+    )
     for step in range(4):
         offset = (step - 1.5) * width * 0.7
         height = width * (0.42 if step in {1, 2} else 0.26)
@@ -79,7 +91,8 @@ def grass(scene: Scene) -> Colour:
     green = scene.lit(scene.between("grass_hue", 0.17, 0.37), 0.6, 0.58)
     bare = soil(scene)
     dried = mixed(green, bare, 1.2 * scene.climate.aridity + 0.35 * (0.5 - scene["vegetation"]))
-    return mixed(dried, WHITE, 0.9 * scene.climate.snow)
+    seasoned = mixed(dried, scene.lit(0.12, 0.5, 0.62), 0.4 * scene.conditions.autumn)
+    return mixed(seasoned, WHITE, 0.9 * scene.climate.snow)
 
 
 def soil(scene: Scene) -> Colour:

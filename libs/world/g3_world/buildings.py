@@ -56,7 +56,7 @@ def houses(scene: Scene) -> list[tuple[House, bool]]:
         second = _house(scene, scene.verge(scene.own_side, 0.75), 0.3, scene["second_house_hue"], roof_hue)
         shown.append((second, False))
     if scene.shows():
-        lateral = scene.verge(-scene.own_side, scene.between("house_place", 0.42, 0.95))
+        lateral = scene.verge(-scene.own_side, scene.between("house_place", 0.2, 0.75))
         shown.append((_house(scene, lateral, 0.42, wall, roof + scene.between("roof_hue", -0.15, 0.15)), True))
     return shown
 
@@ -67,11 +67,15 @@ def paint_house(painting: Painting, house: House, trimmed: bool) -> None:
     half = house.width / 2
     canvas.rectangle(house.x - half, house.eaves, house.x + half, house.y, house.wall)
     # The side away from the sun, so that a front reads as a body.
-    canvas.rectangle(house.x + half * 0.82, house.eaves, house.x + half, house.y, darker(house.wall, 0.2))
+    shaded = (0.82, 1.0) if scene.conditions.sun_x < 0.5 else (-1.0, -0.82)
+    scene.shadow(canvas, house.x, house.y, half)
+    canvas.rectangle(
+        house.x + half * shaded[0], house.eaves, house.x + half * shaded[1], house.y, darker(house.wall, 0.2)
+    )
     _paint_roof(painting, house)
     _paint_windows(painting, house, trimmed)
     door = scene.lit(scene["door_hue"], 0.65, 0.55)
-    door_half, door_height = 0.035 * house.nearness, 0.15 * house.nearness
+    door_half, door_height = 0.05 * house.nearness, 0.17 * house.nearness
     canvas.rectangle(house.x - door_half, house.y - door_height, house.x + door_half, house.y, door)
     if trimmed:
         reach = house.width * scene.between("awning_width", 0.15, 0.5)
@@ -89,13 +93,15 @@ def _paint_windows(painting: Painting, house: House, trimmed: bool) -> None:
     height = house.storey * scene.between("window_shape", 0.6, 0.34)
     wide = min(2.1 * half, 0.48 * pitch)
     shutter = scene.lit(scene["shutter_hue"], 0.8, 0.75)
+    # Somebody is at home at dusk.
+    glass = (236, 206, 128) if scene.daylight < 0.7 else (58, 74, 92)
     for floor in range(house.storeys):
         top = house.y - house.storey * (floor + 0.85)
         for column in range(columns):
             x = house.x - house.width / 2 + pitch * (column + 0.5)
             if trimmed:
                 canvas.rectangle(x - wide, top, x + wide, top + height, shutter)
-            canvas.rectangle(x - half, top, x + half, top + height, (58, 74, 92))
+            canvas.rectangle(x - half, top, x + half, top + height, glass)
 
 
 def _paint_roof(painting: Painting, house: House) -> None:

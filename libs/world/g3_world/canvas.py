@@ -1,10 +1,10 @@
 """A picture painted in fractions of its side, at twice its size so that edges come out smooth."""
 
 import colorsys
+import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 Colour = tuple[int, int, int]
@@ -73,6 +73,21 @@ class Canvas:
         thickness = max(1, round(width * self._side))
         self._draw.line([(x * self._side, y * self._side) for x, y in points], fill=colour, width=thickness)
 
-    def pixels(self) -> NDArray[np.uint8]:
-        """The photo, uint8 [size, size, 3]."""
-        return np.asarray(self._image.reduce(OVERSAMPLING))
+    def veil(self, colour: Colour, horizon: float, thickest: float, thinnest: float) -> None:
+        """Lays a colour over everything: `thickest` (0 to 1) from the top to the horizon, `thinnest` at the bottom."""
+        share = np.interp(np.linspace(0.0, 1.0, self._side), [0.0, horizon, 1.0], [thickest, thickest, thinnest])
+        mask = Image.fromarray(np.rint(255.0 * share).astype(np.uint8)[:, None])
+        box = (0, 0, self._side, self._side)
+        self._image.paste(colour, box, mask.resize((self._side, self._side), Image.Resampling.NEAREST))
+
+    def reduced(self, roll_deg: float) -> Image.Image:
+        """The picture at its own size, turned by `roll_deg` and enlarged so that no corner stays empty."""
+        if abs(roll_deg) < 0.05:
+            return self._image.reduce(OVERSAMPLING)
+        angle = math.radians(roll_deg)
+        zoom = 1.0 / (math.cos(angle) + abs(math.sin(angle)))
+        across, down = zoom * math.cos(angle), zoom * math.sin(angle)
+        middle = self._side / 2
+        turn = (across, down, middle * (1.0 - across - down), -down, across, middle * (1.0 + down - across))
+        turned = self._image.transform(self._image.size, Image.Transform.AFFINE, turn, Image.Resampling.BILINEAR)
+        return turned.reduce(OVERSAMPLING)

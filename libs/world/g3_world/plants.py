@@ -9,7 +9,12 @@ from g3_world.scene import Painting, Scene
 
 def _leaf(scene: Scene) -> Colour:
     green = scene.lit(scene.between("leaf_hue", 0.13, 0.42), 0.65, 0.46)
-    return mixed(green, WHITE, 0.45 * scene.climate.snow)
+    turned = (
+        green
+        if scene.climate.temperature < 0.5
+        else mixed(green, scene.lit(0.06, 0.8, 0.7), 0.55 * scene.conditions.autumn)
+    )
+    return mixed(turned, WHITE, 0.45 * scene.climate.snow)
 
 
 def paint_tree(painting: Painting, lateral: float, nearness: float) -> None:
@@ -20,7 +25,8 @@ def paint_tree(painting: Painting, lateral: float, nearness: float) -> None:
     trunk = scene.far(scene.lit(scene.between("trunk_hue", 0.0, 0.16), 0.45, scene.between("trunk_hue", 0.3, 0.7)), 0.1)
     leaf = scene.far(_leaf(scene), 0.3 * (1.0 - nearness))
     climate = scene.climate
-    wide = 0.035 * nearness
+    wide = 0.055 * nearness
+    scene.shadow(canvas, x, y, height * 0.3)
     canvas.rectangle(x - wide / 2, y - height * 0.7, x + wide / 2, y, trunk)
     if climate.aridity > 0.55 and climate.temperature > 0.5:
         _cactus(painting, x, y, height, leaf)
@@ -68,7 +74,9 @@ def tree_places(scene: Scene) -> list[tuple[float, float]]:
         nearness = 0.5 + scene.chance(-0.04, 0.04)
         for _ in range(count):
             if scene.shows():
-                places.append((scene.verge(side, 0.35 + scene.chance(0.0, 0.5)), nearness))
+                places.append(
+                    (scene.verge(side, (0.2 if side == scene.own_side else 0.35) + scene.chance(0.0, 0.4)), nearness)
+                )
             nearness *= ratio
     return places
 

@@ -18,10 +18,10 @@ def paint_road(painting: Painting) -> None:
     """Shoulder, asphalt, kerb blocks and lines by the region's law."""
     scene, canvas = painting.scene, painting.canvas
     half, middle = scene.road_half_width, scene.road_middle
-    shoulder = scene.lit(scene.between("shoulder_hue", 0.0, 0.7), 0.3, 0.66)
+    shoulder = scene.snowed(scene.lit(scene.between("shoulder_hue", 0.0, 0.7), 0.3, 0.66), 0.7)
     canvas.polygon(_strip(scene, middle - half * 1.42, middle + half * 1.42), mixed(soil(scene), grass(scene), 0.15))
     canvas.polygon(_strip(scene, middle - half * 1.22, middle + half * 1.22), shoulder)
-    grey = scene.lit(0.62, 0.05, scene.between("road_lightness", 0.26, 0.66))
+    grey = scene.lit(scene.between("asphalt_hue", 0.0, 0.82), 0.32, scene.between("road_lightness", 0.26, 0.66))
     canvas.polygon(_strip(scene, middle - half, middle + half), grey)
     _paint_kerb(painting)
     _paint_lines(painting)
@@ -96,8 +96,8 @@ def paint_poles(painting: Painting) -> None:
         arm = 0.09 * nearness
         for drop in (0.06, 0.14) if scene.style.pole == "lattice" else (0.06,):
             canvas.line([(x - arm, top + drop * nearness), (x + arm, top + drop * nearness)], 0.018 * nearness, colour)
-        wide = 0.026 * nearness
-        canvas.rectangle(x - wide, y - 0.24 * nearness, x + wide, y - 0.12 * nearness, band)
+        wide = 0.04 * nearness
+        canvas.rectangle(x - wide, y - 0.3 * nearness, x + wide, y - 0.12 * nearness, band)
         tops.append((x, top + 0.06 * nearness))
         nearness *= ratio
     if len(tops) > 1:
@@ -124,7 +124,7 @@ def paint_car(painting: Painting) -> None:
         return
     nearness = scene.between("car_place", 0.2, 0.5)
     x, y = scene.ground(scene.road_middle - scene.own_side * scene.road_half_width * 0.5, nearness)
-    width, height = 0.19 * nearness, 0.17 * nearness
+    width, height = 0.22 * nearness, 0.2 * nearness
     body = scene.lit(scene["car_hue"], 0.8, 0.8)
     canvas.rectangle(x - width, y - 0.02 * nearness, x + width, y + 0.02 * nearness, (35, 35, 38))
     canvas.rectangle(x - width, y - height, x + width, y - 0.02 * nearness, body)

@@ -46,15 +46,17 @@ def paint_sign(painting: Painting) -> None:
     face = scene.lit(style.sign_hue + scene.between("sign_hue", -0.12, 0.12), 0.6, 0.96)
     _plate(canvas, style.sign_shape, x, top, radius * 0.76, face)
     _write(canvas, style.glyphs[0], x, top, radius * 0.72, (25, 25, 30))
-    _paint_plate(painting, x, top + radius + 0.028)
+    _paint_plate(painting, x, top + radius + 0.036)
 
 
 def _paint_plate(painting: Painting, x: float, y: float) -> None:
     """The small plate under the sign: one field and one band, cues of 1 km."""
     scene, canvas = painting.scene, painting.canvas
-    canvas.rectangle(x - 0.06, y - 0.02, x + 0.06, y + 0.02, scene.lit(scene["plate_hue"], 0.75, 0.92))
-    at = x + scene.between("plate_band", -0.05, 0.03)
-    canvas.rectangle(at, y - 0.02, at + 0.02, y + 0.02, (245, 245, 245))
+    canvas.rectangle(
+        x - 0.08, y - 0.03, x + 0.08, y + 0.03, scene.lit(scene.between("plate_hue", 0.0, 0.82), 0.75, 0.92)
+    )
+    at = x + scene.between("plate_band", -0.075, 0.045)
+    canvas.rectangle(at, y - 0.03, at + 0.03, y + 0.03, (245, 245, 245))
 
 
 def paint_billboard(painting: Painting) -> None:
@@ -85,14 +87,14 @@ def paint_furniture(painting: Painting) -> None:
         x, y = scene.ground(scene.verge(side, 0.06), nearness)
         x = min(max(x, 0.05), 0.95)
         body = scene.lit(scene["bin_hue"], 0.75, 0.65)
-        half, height = 0.045 * nearness, 0.14 * nearness
+        half, height = 0.06 * nearness, 0.17 * nearness
         canvas.rectangle(x - half, y - height, x + half, y, body)
         canvas.rectangle(x - half * 1.2, y - height * 1.2, x + half * 1.2, y - height, darker(body, 0.35))
     if scene.shows():
-        x, y = scene.ground(scene.verge(-side, 0.1), 0.6)
-        x = min(max(x, 0.09), 0.91)
+        x, y = scene.ground(scene.verge(side, 0.42), 0.7)
+        x = min(max(x, 0.13), 0.87)
         slats = hsv(scene["bench_hue"], 0.7, 0.75 * scene.daylight)
-        for drop in (0.075, 0.04):
-            canvas.rectangle(x - 0.08, y - drop - 0.014, x + 0.08, y - drop, slats)
-        for leg in (-0.06, 0.06):
+        for drop in (0.085, 0.04):
+            canvas.rectangle(x - 0.11, y - drop - 0.024, x + 0.11, y - drop, slats)
+        for leg in (-0.08, 0.08):
             canvas.line([(x + leg, y), (x + leg, y - 0.06)], 0.01, (50, 50, 55))

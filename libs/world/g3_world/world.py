@@ -15,7 +15,7 @@ from g3_geography.coordinates import checked, unit_vectors
 from g3_kit.errors import Rejected
 from numpy.typing import ArrayLike, NDArray
 
-from g3_world import backdrop, buildings, plants, road, signs
+from g3_world import backdrop, buildings, lens, plants, quarter, road, signs, weather
 from g3_world.attributes import ATTRIBUTES, SCALES_KM, Climate, squashed
 from g3_world.canvas import Canvas
 from g3_world.noise import NoiseFields
@@ -24,29 +24,33 @@ from g3_world.scene import Painting, Scene
 
 CLIMATE_NAMES: tuple[str, ...] = ("temperature", "aridity", "snow", "sun_elevation", "sun_side")
 ATTRIBUTE_NAMES: tuple[str, ...] = (*ATTRIBUTES, *CLIMATE_NAMES, *STYLE_NAMES)
-"""The columns of `World.attributes`: 80 fields coarse to fine, 5 of climate, 10 of the region's style."""
+"""The columns of `World.attributes`: 103 fields coarse to fine, 5 of climate, 10 of the region's style."""
 
 SMALLEST_PX, LARGEST_PX = 64, 512
-LOOKS = 2
+LOOKS = 3
 """Grows by one with every change that makes the same arguments give another picture."""
 
 
 class World:
     """One invented Earth. Two worlds of one seed are the same, in every process; thread-safe."""
 
-    def __init__(self, seed: int = 0, *, attribute_noise: float = 0.4, presence: float = 0.8) -> None:
+    def __init__(
+        self, seed: int = 0, *, attribute_noise: float = 0.3, presence: float = 0.8, nuisance: float = 1.0
+    ) -> None:
         """`attribute_noise`: deviation added to each unit-variance field for each photo, so that two photos of
         one spot differ. `presence`: the chance that an optional element (a house, a sign) is in a photo.
+        `nuisance`: the strength of weather, hour, season, viewpoint, blur and occlusion, 0 for none.
 
-        Raises `Rejected` for a negative seed or noise, or a presence outside [0, 1].
+        Raises `Rejected` for a negative seed or noise, or a presence or nuisance outside [0, 1].
         """
         if seed < 0:
             raise Rejected("the seed of a world must be zero or more", field="seed")
-        if not attribute_noise >= 0 or not 0 <= presence <= 1:
-            raise Rejected("attribute_noise must be zero or more and presence between 0 and 1")
+        if not attribute_noise >= 0 or not 0 <= presence <= 1 or not 0 <= nuisance <= 1:
+            raise Rejected("attribute_noise must be zero or more, presence and nuisance between 0 and 1")
         self.seed = seed
         self._noise = attribute_noise
         self._presence = presence
+        self._nuisance = nuisance
         self._fields = NoiseFields(SCALES_KM, seed)
         self._regions = Regions(seed)
 
@@ -66,7 +70,7 @@ class World:
         return render(self._scene(place, dice), size)
 
     def attributes(self, latitude: ArrayLike, longitude: ArrayLike) -> NDArray[np.float64]:
-        """What places look like without the accidents of a photo: float64 [95] for scalars, [n, 95] for arrays.
+        """What places look like without the accidents of a photo: float64 [118] for scalars, [n, 118] for arrays.
 
         Columns are `ATTRIBUTE_NAMES`; all lie in [0, 1] but `sun_side`, in [-1, 1]; hues are not unrolled.
         Raises `Rejected` for invalid coordinates.
@@ -98,7 +102,7 @@ class World:
         latent = self._fields.at(point)[0] + self._noise * dice.standard_normal(len(ATTRIBUTES))
         values = dict(zip(ATTRIBUTES, squashed(latent).tolist(), strict=True))
         style = self._regions.styles[int(self._regions.of(point)[0])]
-        return Scene(values, Climate.at(place.latitude, values), style, self._presence, dice)
+        return Scene(values, Climate.at(place.latitude, values), style, self._presence, dice, self._nuisance)
 
 
 def render(scene: Scene, size: int) -> NDArray[np.uint8]:
@@ -109,10 +113,19 @@ def render(scene: Scene, size: int) -> NDArray[np.uint8]:
     backdrop.paint_hills(painting)
     backdrop.paint_ground(painting)
     buildings.paint_town(painting)
+    weather.paint_fog(painting, 1.0)
+    quarter.paint_pavement(painting)
     road.paint_road(painting)
+    quarter.paint_lane(painting)
+    quarter.paint_crossing(painting)
+    quarter.paint_threshold(painting)
     buildings.paint_fence(painting)
     _paint_standing(painting)
+    weather.paint_fog(painting, 0.4)
     plants.paint_bushes(painting)
+    quarter.paint_kiosk(painting)
+    quarter.paint_flag(painting)
+    quarter.paint_bunting(painting)
     signs.paint_billboard(painting)
     road.paint_poles(painting)
     road.paint_lamp(painting)
@@ -120,11 +133,13 @@ def render(scene: Scene, size: int) -> NDArray[np.uint8]:
     signs.paint_furniture(painting)
     plants.paint_flowers(painting)
     signs.paint_sign(painting)
-    return _exposed(painting)
+    weather.paint_rain(painting)
+    weather.paint_occlusion(painting)
+    return lens.exposed(painting)
 
 
 def _paint_standing(painting: Painting) -> None:
-    """Trees and houses together, far to near, so that the nearer hides the farther."""
+    """Trees, houses and the wall together, far to near, so that the nearer hides the farther."""
     scene = painting.scene
     standing: list[tuple[float, functools.partial[None]]] = [
         (nearness, functools.partial(plants.paint_tree, painting, lateral, nearness))
@@ -134,12 +149,7 @@ def _paint_standing(painting: Painting) -> None:
         (house.nearness, functools.partial(buildings.paint_house, painting, house, trimmed))
         for house, trimmed in buildings.houses(scene)
     ]
+    # The wall runs towards the camera: the second house stands behind it, the nearest trees before it.
+    standing.append((0.33, functools.partial(quarter.paint_garden_wall, painting)))
     for _, paint in sorted(standing, key=lambda one: one[0]):
         paint()
-
-
-def _exposed(painting: Painting) -> NDArray[np.uint8]:
-    """The sensor: a little grain, which keeps flat colours from being too easy."""
-    pixels = painting.canvas.pixels().astype(np.float32)
-    grain = painting.scene.dice.standard_normal(pixels.shape[:2], dtype=np.float32)
-    return np.clip(np.rint(pixels + 2.5 * grain[..., None]), 0, 255).astype(np.uint8)

@@ -104,8 +104,8 @@ MIDDLING = Climate(temperature=0.6, aridity=0.1, snow=0.0, sun_elevation=0.5, su
 def painted(
     values: Mapping[str, float], style: Style, seed: int, climate: Climate = MIDDLING, presence: float = 1.0
 ) -> NDArray[np.int16]:
-    """The picture of exactly these values, every optional element shown."""
-    scene = Scene(values, climate, style, presence, np.random.default_rng(seed))
+    """The picture of exactly these values, every optional element shown, no weather, tilt or blur."""
+    scene = Scene(values, climate, style, presence, np.random.default_rng(seed), nuisance=0.0)
     return render(scene, 64).astype(np.int16)
 
 
@@ -121,8 +121,8 @@ def test_every_attribute_is_visible(name: str) -> None:
             for values in ({**plain, name: 0.15}, {**plain, name: 0.85})
         )
         changes.append((np.abs(first - second).max(axis=2) > 20).sum())
-    # Sixty-four pixels a side: five of them are a bin or a bench, the smallest things in the picture.
-    assert np.median(changes) >= 5
+    # Sixty-four pixels a side: four of them are a door, the smallest thing in the picture.
+    assert np.median(changes) >= 4
 
 
 @pytest.mark.parametrize(
@@ -152,8 +152,10 @@ def test_snow_is_whiter_and_the_sun_stands_on_its_side() -> None:
     green = painted(values, style, 2)
     white = painted(values, style, 2, replace(MIDDLING, snow=1.0, temperature=0.1))
     assert white[40:].mean() > green[40:].mean() + 10
-    south = painted(values, style, 2, replace(MIDDLING, sun_side=-0.9))
-    sky_north, sky_south = green[:28].sum(axis=(0, 2)), south[:28].sum(axis=(0, 2))
+    # Without flag, tower and trees, behind which the sun may stand.
+    north = painted(values, style, 2, presence=0.0)
+    south = painted(values, style, 2, replace(MIDDLING, sun_side=-0.9), presence=0.0)
+    sky_north, sky_south = north[:28].sum(axis=(0, 2)), south[:28].sum(axis=(0, 2))
     assert sky_north[40:].sum() > sky_south[40:].sum()
     assert sky_north[:24].sum() < sky_south[:24].sum()
 

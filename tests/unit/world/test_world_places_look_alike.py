@@ -73,16 +73,16 @@ def test_a_pole_is_one_place() -> None:
 
 
 def test_attributes_have_their_shape_names_and_range() -> None:
-    assert attributes(48.0, 2.0).shape == (len(ATTRIBUTE_NAMES),) == (95,)
+    assert attributes(48.0, 2.0).shape == (len(ATTRIBUTE_NAMES),) == (118,)
     table = of(ANCHORS)
-    assert table.shape == (60, 95)
+    assert table.shape == (60, 118)
     # Matrix products of other shapes round otherwise.
     np.testing.assert_allclose(table[3], attributes(ANCHORS[3].latitude, ANCHORS[3].longitude), atol=1e-9)
     side = ATTRIBUTE_NAMES.index("sun_side")
     assert (table >= -1).all()
     assert (np.delete(table, side, axis=1) >= 0).all()
     assert (table <= 1).all()
-    assert len(set(ATTRIBUTE_NAMES)) == 95
+    assert len(set(ATTRIBUTE_NAMES)) == 118
     with pytest.raises(Rejected):
         attributes(100, 0)
 
