@@ -12,6 +12,7 @@ from g3_kit.errors import G3Error, Missing
 from g3_alignment.checkpoint import Description, describe, initialise, save
 from g3_alignment.configuration import PRESETS, AlignmentConfiguration, preset
 from g3_alignment.open_clip_weights import load_tower_weights
+from g3_alignment.precision import STORED
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             model = initialise(_configuration(options), options.seed)
             if options.tower_weights is not None:
                 load_tower_weights(model, options.tower_weights, options.tower_sha256)
-            save(model, options.out)
+            save(model, options.out, dtype=options.dtype)
         sys.stdout.write(_text(describe(options.out if options.command == "init" else options.file)))
     except G3Error as error:
         sys.stderr.write(f"{error.message}\n")
@@ -42,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument("--tower-weights", metavar="FILE", type=Path, help="an open_clip checkpoint for the towers")
     init.add_argument("--tower-sha256", metavar="HEX", help="what that file's SHA-256 must be")
     init.add_argument("--out", metavar="FILE", type=Path, required=True)
+    init.add_argument("--dtype", choices=STORED, default="float32", help="how the file stores the weights")
     about = commands.add_parser("describe", help="print configuration, size and fingerprint as JSON")
     about.add_argument("file", metavar="FILE", type=Path)
     return parser
@@ -63,6 +65,7 @@ def _text(description: Description) -> str:
         "fingerprint_gps": description.fingerprint.gps,
         "dimension": description.configuration.dimension,
         "parameters": description.parameters,
+        "dtype": description.dtype,
         "configuration": asdict(description.configuration),
     }
     return json.dumps(document, indent=2) + "\n"

@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from g3_alignment.configuration import AlignmentConfiguration
 from g3_alignment.fingerprint import GPS_PART, Fingerprint, digest, fingerprint_of, joined, of_tensors
 from g3_alignment.model import AlignmentModel, GpsModel
+from g3_alignment.precision import STORED, loaded, stored, weight_names
 
 FORMAT = "g3-alignment"
 FORMAT_VERSION = 1
@@ -27,11 +28,15 @@ _BLOCK_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Description:
-    """What a checkpoint's header states; `parameters` counts all weights. Only loading verifies the fingerprint."""
+    """What a checkpoint's header states; `parameters` counts all weights. Only loading verifies the fingerprint.
+
+    `dtype`: how the file stores weights, "float32" or "float16". A loaded model has float32 weights either way.
+    """
 
     configuration: AlignmentConfiguration
     fingerprint: Fingerprint
     parameters: int
+    dtype: str
 
 
 def initialise(configuration: AlignmentConfiguration, seed: int) -> AlignmentModel:
@@ -41,13 +46,19 @@ def initialise(configuration: AlignmentConfiguration, seed: int) -> AlignmentMod
         return AlignmentModel(configuration).eval()
 
 
-def save(model: AlignmentModel, path: str | os.PathLike[str]) -> Fingerprint:
-    """Writes the model to `path`: a reader sees the old file or the whole new one. Returns its fingerprint."""
+def save(model: AlignmentModel, path: str | os.PathLike[str], *, dtype: str = "float32") -> Fingerprint:
+    """Writes the model to `path`: a reader sees the old file or the whole new one. Returns the file's fingerprint.
+
+    `dtype` "float16" stores parameters in half the bytes, rounded; buffers (the Fourier frequencies among them) keep
+    theirs. The fingerprint is of the weights as `load` will give them, so it differs from that of a model with more
+    digits, and load and save give it again. Raises Rejected for another dtype and for weights that it cannot hold.
+    """
     path = Path(path)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    fingerprint = of_tensors(model.configuration, tensors)
+    tensors = stored(model, dtype)
+    fingerprint = of_tensors(model.configuration, loaded(tensors, weight_names(model), dtype))
     statement = {
         "version": FORMAT_VERSION,
+        "dtype": dtype,
         "configuration": asdict(model.configuration),
         "fingerprint": asdict(fingerprint),
     }
@@ -71,7 +82,7 @@ def describe(path: str | os.PathLike[str]) -> Description:
     with _Checkpoint(path) as checkpoint:
         shapes = [checkpoint.file.get_slice(name).get_shape() for name in checkpoint.names]
         parameters = sum(int(torch.Size(shape).numel()) for shape in shapes)
-        return Description(checkpoint.configuration, checkpoint.fingerprint, parameters)
+        return Description(checkpoint.configuration, checkpoint.fingerprint, parameters, checkpoint.dtype)
 
 
 def load(path: str | os.PathLike[str], device: str | torch.device = "cpu", sha256: str | None = None) -> AlignmentModel:
@@ -139,6 +150,7 @@ class _Checkpoint:
             self.fingerprint = Fingerprint(**statement["fingerprint"])
         except (KeyError, TypeError):
             raise Rejected(f"{self._name} states no fingerprint: save it again.", field="checkpoint") from None
+        self.dtype = self._dtype(statement.get("dtype", "float32"))
         self.names: list[str] = sorted(self.file.keys())
 
     def _statement(self) -> dict[str, Any]:
@@ -156,6 +168,11 @@ class _Checkpoint:
             )
         return dict(statement)
 
+    def _dtype(self, stated: object) -> str:
+        if not isinstance(stated, str) or stated not in STORED:
+            raise Rejected(f"{self._name} states a dtype of weights that is not read here.", field="checkpoint")
+        return stated
+
     def __enter__(self) -> "_Checkpoint":
         return self
 
@@ -165,7 +182,8 @@ class _Checkpoint:
 
     def fill(self, model: AlignmentModel | GpsModel, names: list[str]) -> None:
         """Copies the named weights into the model. Raises Rejected unless they are exactly the model's own."""
-        tensors: dict[str, Tensor] = {name: self.file.get_tensor(name) for name in names}
+        read: dict[str, Tensor] = {name: self.file.get_tensor(name) for name in names}
+        tensors = loaded(read, weight_names(model), self.dtype)
         require_fit(self._name, model.state_dict(), tensors)
         model.load_state_dict(tensors)
 
