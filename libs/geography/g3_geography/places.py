@@ -56,6 +56,8 @@ class Cities:
     """float64 [n], degrees."""
     populations: NDArray[np.int64]
     """int64 [n], inhabitants; 0 means unknown."""
+    counties: tuple[str, ...]
+    """The second-level division of each row, "" where GeoNames has none (one row in five)."""
 
     def __len__(self) -> int:
         return len(self.places)
@@ -130,6 +132,7 @@ def _read() -> Cities:
         latitudes=np.array([row["latitude"] for row in rows], dtype=np.float64),
         longitudes=np.array([row["longitude"] for row in rows], dtype=np.float64),
         populations=np.array([row["population"] for row in rows], dtype=np.int64),
+        counties=tuple(sys.intern(row.get("county", "")) for row in rows),
     )
     for column in (cities.latitudes, cities.longitudes, cities.populations):
         column.setflags(write=False)

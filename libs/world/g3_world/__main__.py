@@ -1,4 +1,4 @@
-"""`python -m g3_world photos | arrays | render`."""
+"""`python -m g3_world photos | arrays | dataset | render`."""
 
 import sys
 

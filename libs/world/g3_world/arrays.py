@@ -9,7 +9,6 @@ was stopped goes on. `table.csv` comes last: a folder that has it is complete.
 import csv
 import functools
 import hashlib
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from g3_kit.errors import Conflict, Missing, Rejected
 from numpy.typing import NDArray
 
 from g3_world import jpeg
-from g3_world.plan import Plan, claim, degrees, place_names, replacing
+from g3_world.plan import Plan, claim, degrees, description, place_names, replacing
 from g3_world.sampling import Spot, spots
 from g3_world.shards import rendered
 from g3_world.world import World
@@ -65,7 +64,7 @@ def write_arrays(
     if rows_a_shard < 1 or jobs < 1:
         raise Rejected("neither jobs nor the rows of a shard may be less than 1")
     _refuse_shrinking(plan, folder)
-    claim(folder, plan.stated() | {"rows_a_shard": rows_a_shard}, {"count": plan.count, "columns": COLUMNS})
+    claim(folder, plan.stated() | {"rows_a_shard": rows_a_shard}, {"count": plan.count, "columns": list(COLUMNS)})
     taken = spots(plan.count, plan.seed, plan.cities)
     where = [spot.coordinates for spot in taken]
     shards = [
@@ -82,12 +81,11 @@ def read_arrays(folder: Path) -> Arrays:
 
     Raises `Missing` when it is not finished, `Conflict` when shards and table disagree.
     """
-    table, note = folder / "table.csv", folder / "dataset.json"
-    if not table.exists() or not note.exists():
+    table, described = folder / "table.csv", description(folder)
+    if described is None or not table.exists():
         raise Missing(f"{folder} holds no finished arrays: run `python -m g3_world arrays` again with the same options")
     with table.open(encoding="utf-8", newline="") as lines:
         rows = tuple(csv.DictReader(lines))
-    described = json.loads(note.read_text(encoding="utf-8"))
     count = -(-len(rows) // int(described["plan"]["rows_a_shard"]))
     paths = [folder / f"pixels-{number:05d}.npy" for number in range(count)]
     if len(rows) != described["count"] or not all(path.exists() for path in paths):
@@ -99,8 +97,7 @@ def read_arrays(folder: Path) -> Arrays:
 
 
 def _refuse_shrinking(plan: Plan, folder: Path) -> None:
-    note = folder / "dataset.json"
-    held = json.loads(note.read_text(encoding="utf-8")).get("count", 0) if note.exists() else 0
+    held = (description(folder) or {}).get("count", 0)
     if held > plan.count:
         raise Conflict(f"the folder was begun with {held} photos: ask for as many or more, or use another folder")
     if held < plan.count:

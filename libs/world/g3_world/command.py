@@ -1,21 +1,26 @@
-"""`python -m g3_world`: synthetic photos from the command line."""
+"""`python -m g3_world`: synthetic photos and data sets from the command line."""
 
 import argparse
+import functools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from g3_kit.errors import G3Error
+from g3_kit.errors import G3Error, Rejected
 from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from g3_world import published
 from g3_world.arrays import write_arrays
 from g3_world.dataset import write_photos
+from g3_world.mp16_pro import write_mp16_pro
 from g3_world.plan import Plan
+from g3_world.query_sets import IM2GPS3K, YFCC4K, write_queries
 from g3_world.sampling import CITIES, CitySet
-from g3_world.world import World
+from g3_world.world import LARGEST_PX, SMALLEST_PX, World
 
+_COUNTS = {"mp16-pro": 20_000, "im2gps3k": IM2GPS3K.count, "yfcc4k": YFCC4K.count}
 _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 
 
@@ -31,6 +36,12 @@ def _parser() -> argparse.ArgumentParser:
     arrays = commands.add_parser("arrays", help="write pixel arrays and table.csv, for training")
     _ask_for_a_plan(arrays)
     arrays.set_defaults(run=_arrays)
+    dataset = commands.add_parser("dataset", help="write a data set in a published format, all of it synthetic")
+    dataset.add_argument("format", choices=tuple(_COUNTS))
+    counts = ", ".join(f"{count} for {name}" for name, count in _COUNTS.items())
+    _ask_for_a_plan(dataset, published.SMALLEST_PX, published.SIZE_PX, f"how many photos (default {counts})")
+    dataset.add_argument("--archives", action="store_true", help="mp16-pro: several tar archives instead of one")
+    dataset.set_defaults(run=_dataset)
     render = commands.add_parser("render", help="write one photo")
     render.add_argument("latitude", type=float)
     render.add_argument("longitude", type=float)
@@ -42,10 +53,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _ask_for_a_plan(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--count", type=int, required=True, help="how many photos")
+def _ask_for_a_plan(
+    parser: argparse.ArgumentParser, smallest_px: int = SMALLEST_PX, size_px: int = SMALLEST_PX, count: str = ""
+) -> None:
+    parser.add_argument("--count", type=int, required=not count, help=count or "how many photos")
     parser.add_argument("--seed", type=int, default=0, help="chooses spots and photos (default 0)")
-    parser.add_argument("--size", type=int, default=64, metavar="PX", help="side in pixels, 64 to 512 (default 64)")
+    size = f"side in pixels, {smallest_px} to {LARGEST_PX} (default {size_px})"
+    parser.add_argument("--size", type=int, default=size_px, metavar="PX", help=size)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder; a stopped run goes on")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
     parser.add_argument("--cities", type=int, default=CITIES, help=f"cities to draw from (default {CITIES})")
@@ -60,6 +74,17 @@ def _photos(arguments: argparse.Namespace, console: Console) -> int:
 
 def _arrays(arguments: argparse.Namespace, console: Console) -> int:
     return _written(write_arrays, arguments, console)
+
+
+def _dataset(arguments: argparse.Namespace, console: Console) -> int:
+    if arguments.archives and arguments.format != "mp16-pro":
+        raise Rejected("only mp16-pro has archives", field="archives")
+    if arguments.count is None:
+        arguments.count = _COUNTS[arguments.format]
+    if arguments.format == "mp16-pro":
+        return _written(functools.partial(write_mp16_pro, one_archive=not arguments.archives), arguments, console)
+    kind = IM2GPS3K if arguments.format == "im2gps3k" else YFCC4K
+    return _written(functools.partial(write_queries, kind), arguments, console)
 
 
 def _written(write: Callable[..., Path], arguments: argparse.Namespace, console: Console) -> int:
@@ -92,6 +117,6 @@ def run(argv: Sequence[str] | None = None) -> int:
     try:
         status: int = arguments.run(arguments, console)
     except G3Error as error:
-        console.print(error.message, style="red", markup=False)
+        console.print(error.message, style="red", markup=False, soft_wrap=True)
         return 2
     return status

@@ -2,8 +2,9 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from g3_world.world import LARGEST_PX, LOOKS, SMALLEST_PX, World
 
 ABOUT = "Synthetic photos of an invented world (g3-world): they show nothing of the real places."
 _AUTHORS_PER_CITY = 3
+_ABANDONED_S = 600.0
+"""Nothing here is written for that long without a pause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +110,43 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def claim(folder: Path, stated: dict[str, Any], extra: dict[str, Any] | None = None) -> None:
     """Writes `dataset.json`; the same data set may grow, another may not move in (`Conflict`)."""
-    folder.mkdir(parents=True, exist_ok=True)
-    note = folder / "dataset.json"
-    found = json.loads(note.read_text(encoding="utf-8")) if note.exists() else None
+    found = description(folder)
     if found is not None and found.get("plan") != stated:
         raise Conflict(f"the folder holds another data set: {json.dumps(found.get('plan'))}")
+    folder.mkdir(parents=True, exist_ok=True)
+    _sweep(folder)
     described = {"about": ABOUT, "synthetic": True, "plan": stated, **(extra or {})}
     if found != described:
-        with replacing(note) as part:
+        with replacing(folder / "dataset.json") as part:
             part.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+
+
+def description(folder: Path) -> dict[str, Any] | None:
+    """What `dataset.json` says the folder holds; None where there is none.
+
+    Raises `Rejected` when the folder is a file, `Conflict` when its note is not one of ours.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise Rejected(f"{folder} is a file: give a folder", field="out")
+    note = folder / "dataset.json"
+    if not note.exists():
+        return None
+    try:
+        found = json.loads(note.read_text(encoding="utf-8"))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise Conflict(f"{note} cannot be read: choose an empty folder, or delete what is in this one")
+    return found
+
+
+def _sweep(folder: Path) -> None:
+    """Takes away what killed processes left half-written."""
+    for part in folder.rglob(".*.part"):
+        # Another run may take its own away meanwhile.
+        with suppress(FileNotFoundError):
+            if time.time() - part.stat().st_mtime > _ABANDONED_S:
+                part.unlink()
 
 
 def degrees(coordinates: Coordinates) -> tuple[str, str]:

@@ -77,3 +77,11 @@ def test_threads_share_one_table(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bad_coordinates_are_rejected() -> None:
     with pytest.raises(Rejected):
         Gazetteer().nearest_many([91], [0])
+
+
+def test_most_places_have_a_county() -> None:
+    cities = Gazetteer().cities()
+    assert len(cities.counties) == len(cities)
+    assert 0.7 < sum(map(bool, cities.counties)) / len(cities) < 1
+    yamba = next(row for row, place in enumerate(cities.places) if (place.city, place.country_code) == ("Yamba", "AU"))
+    assert cities.counties[yamba] == "Clarence Valley"

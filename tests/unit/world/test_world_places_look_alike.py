@@ -112,3 +112,16 @@ def test_people_live_in_many_regions_and_cross_borders() -> None:
     assert len({one.region(place.latitude, place.longitude) for place in places(400, 1, CitySet(400))}) > 40
     assert one.region(48.9, 2.3) == one.region(48.8, 2.4)
     assert one.region(48.9, 2.3) != one.region(-33.9, 151.2)
+
+
+def test_pictures_differ_more_the_farther_apart_at_every_scale() -> None:
+    # No accident but grain: what is left is the place, down to the scale of a street.
+    still = World(0, attribute_noise=0.0, presence=1.0, nuisance=0.0)
+
+    def shots(where: list[Coordinates]) -> NDArray[np.float64]:
+        return np.array([still.photo(place.latitude, place.longitude, 1).astype(float) for place in where])
+
+    here = shots(ANCHORS)
+    steps = (0.03, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
+    distances = [float(np.abs(shots(moved(km)) - here).mean()) for km in steps]
+    assert all(near < far for near, far in itertools.pairwise(distances)), distances
