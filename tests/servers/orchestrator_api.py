@@ -13,8 +13,10 @@ import uvicorn
 from g3_geography import Coordinates, Place
 from g3_kit.grpc_server import GrpcServer
 from g3_kit.health import Health
-from g3_orchestrator import job_servicer, keys
+from g3_orchestrator import ingest_servicer, job_servicer, keys
 from g3_orchestrator.blobs import BlobStore
+from g3_orchestrator.ingest_servicer import IngestServicer
+from g3_orchestrator.ingests import Ingests
 from g3_orchestrator.intake import Intake
 from g3_orchestrator.job_servicer import JobServicer
 from g3_orchestrator.jobs import Jobs
@@ -23,7 +25,7 @@ from g3_orchestrator.rest.app import build
 from g3_orchestrator.states import Origin, StageName
 from g3_orchestrator.store.postgres import PostgresStore
 from g3_orchestrator.waiting import Watches
-from g3_protos.orchestrator.v1 import jobs_pb2_grpc
+from g3_protos.orchestrator.v1 import ingests_pb2_grpc, jobs_pb2_grpc
 
 EIFFEL = Coordinates(48.85837, 2.294481)
 PARIS = Place("Paris", "Île-de-France", "France", "FR")
@@ -91,14 +93,20 @@ def orchestrator_api(
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(PostgresStore(database_url))
         watches = stack.enter_context(Watches(store, poll_s=poll_s))
-        jobs = Jobs(store, Intake(BlobStore(folder.as_uri())), watches)
+        blobs = BlobStore(folder.as_uri())
+        jobs, ingests = Jobs(store, Intake(blobs), watches), Ingests(store, blobs)
         verifier, health = keys.Keys(store), Health()
-        port = stack.enter_context(_listening(build(jobs, verifier, health, heartbeat_s=heartbeat_s)))
+        port = stack.enter_context(_listening(build(jobs, ingests, verifier, health, heartbeat_s=heartbeat_s)))
         server = GrpcServer(host="127.0.0.1", port=0, health=Health())
         server.add(
             jobs_pb2_grpc.add_JobServiceServicer_to_server,
             JobServicer(jobs, verifier, watchers=2),
             job_servicer.SERVICE_NAME,
+        )
+        server.add(
+            ingests_pb2_grpc.add_IngestServiceServicer_to_server,
+            IngestServicer(ingests, verifier),
+            ingest_servicer.SERVICE_NAME,
         )
         server.start()
         stack.callback(server.stop, 1.0)

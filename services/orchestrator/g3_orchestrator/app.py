@@ -12,13 +12,14 @@ from g3_kit.celery_app import celery_app, work
 from g3_kit.errors import G3Error, Rejected, Unavailable
 from g3_kit.grpc_server import GrpcServer
 from g3_kit.health import Health
-from g3_protos.orchestrator.v1 import jobs_pb2_grpc, stages_pb2_grpc
+from g3_protos.orchestrator.v1 import ingests_pb2_grpc, jobs_pb2_grpc, stages_pb2_grpc
 
-from g3_orchestrator import job_servicer, stage_servicer
+from g3_orchestrator import ingest_servicer, job_servicer, stage_servicer
 from g3_orchestrator.blobs import BlobStore
 from g3_orchestrator.clients import GrpcEmbedder, GrpcScorer, GrpcSearcher
 from g3_orchestrator.coordinator import Coordinator
 from g3_orchestrator.dispatch import CeleryBells
+from g3_orchestrator.ingests import Ingests
 from g3_orchestrator.intake import Intake
 from g3_orchestrator.jobs import Jobs
 from g3_orchestrator.keys import Keys
@@ -94,6 +95,7 @@ def start_api(settings: ApiSettings, health: Health, stack: ExitStack) -> None:
     blobs = open_blobs(settings, health, stack)
     watches = Watches(store)
     jobs = Jobs(store, Intake(blobs), watches)
+    ingests = Ingests(store, blobs)
     keys = Keys(store)
 
     stages = GrpcServer(host=settings.stages_host, port=settings.stages_port, health=health)
@@ -108,10 +110,15 @@ def start_api(settings: ApiSettings, health: Health, stack: ExitStack) -> None:
         job_servicer.JobServicer(jobs, keys),
         job_servicer.SERVICE_NAME,
     )
+    public.add(
+        ingests_pb2_grpc.add_IngestServiceServicer_to_server,
+        ingest_servicer.IngestServicer(ingests, keys),
+        ingest_servicer.SERVICE_NAME,
+    )
     for server in (stages, public):
         server.start()
         stack.callback(server.stop)
-    rest_port = _serve_rest(settings, uvicorn_app=build(jobs, keys, health), stack=stack)
+    rest_port = _serve_rest(settings, uvicorn_app=build(jobs, ingests, keys, health), stack=stack)
     watches.start()
     # Closed first: whoever waits is answered, and the listeners can drain.
     stack.callback(watches.close)

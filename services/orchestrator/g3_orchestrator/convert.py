@@ -1,5 +1,6 @@
 """Messages of `jobs.proto` from domain values, and the other way round."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -51,7 +52,8 @@ def word(kind: type[Word], number: int, field: str) -> Word | None:
         raise Rejected(f"{field} has no value {number}", field=field) from None
 
 
-def _number(value: StrEnum) -> Any:
+def number(value: StrEnum) -> Any:
+    """The number on the wire of an enum member."""
     prefix, wire = _WIRE[type(value)]
     return wire.Value(prefix + value.value.upper())
 
@@ -97,9 +99,9 @@ def job(value: model.Job) -> jobs_pb2.Job:
     """The message of a job."""
     return jobs_pb2.Job(
         job_id=str(value.job_id),
-        state=_number(value.state),
-        created_at=_timestamp(value.created_at),
-        updated_at=_timestamp(value.updated_at),
+        state=number(value.state),
+        created_at=timestamp(value.created_at),
+        updated_at=timestamp(value.updated_at),
         label=value.label,
         parameters=parameters(value.parameters),
         result=_result(value.result) if value.result else None,
@@ -124,17 +126,17 @@ def event(value: jobs.JobEvent) -> jobs_pb2.JobEvent:
 
 def parameters(value: Parameters) -> jobs_pb2.Parameters:
     return jobs_pb2.Parameters(
-        profile=_number(value.profile),
-        strategy=_number(value.strategy),
-        retrieval_vector=_number(value.retrieval_vector),
+        profile=number(value.profile),
+        strategy=number(value.strategy),
+        retrieval_vector=number(value.retrieval_vector),
         references_per_prompt=jobs_pb2.ReferenceCounts(counts=value.references_per_prompt),
         samples_per_prompt=value.samples_per_prompt,
         retrieved_candidates=value.retrieved_candidates,
-        dissimilar=_number(value.dissimilar),
+        dissimilar=number(value.dissimilar),
         temperature=value.temperature,
-        prompt_order=_number(value.prompt_order),
+        prompt_order=number(value.prompt_order),
         gallery=value.gallery,
-        ranking=_number(value.ranking),
+        ranking=number(value.ranking),
         top_k=value.top_k,
         hints=_hints_message(value.hints) if value.hints else None,
         excluded_references=value.excluded_references,
@@ -168,7 +170,7 @@ def _result(value: model.Result) -> jobs_pb2.Result:
 def _candidate(value: model.Candidate) -> jobs_pb2.Candidate:
     return jobs_pb2.Candidate(
         coordinates=_coordinates(value.coordinates),
-        origin=_number(value.origin),
+        origin=number(value.origin),
         similarity=value.similarity,
         rank=value.rank,
         place=_place(value.place),
@@ -198,7 +200,16 @@ def _place(value: Place) -> geography_pb2.Place:
     )
 
 
-def _timestamp(value: datetime) -> Timestamp:
+def timestamp(value: datetime) -> Timestamp:
+    """The message of a moment."""
     stamp = Timestamp()
     stamp.FromDatetime(value)
     return stamp
+
+
+def authorization(metadata: Iterable[tuple[str, str | bytes]]) -> str | None:
+    """The metadata entry that carries the API key."""
+    for name, value in metadata:
+        if name == "authorization":
+            return value if isinstance(value, str) else value.decode("ascii", "replace")
+    return None

@@ -3,6 +3,7 @@
 from g3_kit.celery_app import Bell
 
 from g3_orchestrator.model import OutboxRow
+from g3_orchestrator.states import JobKind
 
 
 class CeleryBells:
@@ -14,7 +15,9 @@ class CeleryBells:
 
     def ring(self, row: OutboxRow) -> None:
         """See Bells.ring."""
-        body = {"job_id": str(row.job_id), "stage": row.stage.value, "attempt": row.attempt}
+        body: dict[str, object] = {"job_id": str(row.job_id), "stage": row.stage.value, "attempt": row.attempt}
+        if row.stage.kind is JobKind.INGEST:
+            body["shard"] = row.shard
         self._bell.ring(row.stage.queue, body)
 
     def close(self) -> None:

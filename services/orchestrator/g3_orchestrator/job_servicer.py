@@ -68,7 +68,4 @@ class JobServicer(jobs_pb2_grpc.JobServiceServicer):
             self._watching.release()
 
     def _principal(self, context: grpc.ServicerContext) -> Principal:
-        for name, value in context.invocation_metadata():
-            if name == "authorization":
-                return self._keys.authenticate(value if isinstance(value, str) else value.decode("ascii", "replace"))
-        return self._keys.authenticate(None)
+        return self._keys.authenticate(convert.authorization(context.invocation_metadata()))

@@ -62,8 +62,8 @@ class Jobs:
         Raises Rejected, TooLarge or NotYet for what cannot be answered, Exhausted when too many photos come at once,
         Unavailable without the blob store or the database.
         """
-        _judge_text(label, "label")
-        _judge_text(idempotency_key, "idempotency_key")
+        judge_text(label, "label")
+        judge_text(idempotency_key, "idempotency_key")
         with inside("parameters"):
             parameters = resolve(asked)
         taken = self._intake.take(tenant_id, photo)
@@ -85,12 +85,12 @@ class Jobs:
         if not 0 <= limit <= MAX_PAGE:
             raise Rejected(f"A page has 1 to {MAX_PAGE} jobs.", field="limit")
         size = limit or DEFAULT_PAGE
-        after = _opened(cursor, tenant_id, state) if cursor else None
+        after = opened(cursor, tenant_id, state) if cursor else None
         # one more than the page says whether another follows
         jobs = self._store.list_jobs(tenant_id, limit=size + 1, after=after, state=state)
         more = len(jobs) > size
         page = tuple(jobs[:size])
-        return Page(page, _sealed(Cursor(page[-1].created_at, page[-1].job_id), tenant_id, state) if more else "")
+        return Page(page, sealed(Cursor(page[-1].created_at, page[-1].job_id), tenant_id, state) if more else "")
 
     def cancel(self, tenant_id: UUID, job_id: str) -> Job:
         """The job, cancelled; its work stops at the next boundary. Raises Missing, or Conflict once it has ended."""
@@ -158,7 +158,8 @@ def request_hash(received_sha256: bytes, parameters: Parameters, label: str) -> 
     return hashlib.sha256(received_sha256 + rest.encode()).digest()
 
 
-def _judge_text(text: str, field: str) -> None:
+def judge_text(text: str, field: str) -> None:
+    """Raises Rejected unless the text is one that is kept."""
     if len(text) > MAX_TEXT or "\0" in text:
         raise Rejected(f"{field} may have at most {MAX_TEXT} characters and no NUL.", field=field)
 
@@ -171,13 +172,14 @@ def _as_of(job: Job, event: Event) -> Job:
     )
 
 
-def _sealed(cursor: Cursor, tenant_id: UUID, state: JobState | None) -> str:
+def sealed(cursor: Cursor, tenant_id: UUID, state: JobState | None) -> str:
     """The cursor as text, with a checksum that binds it to the listing that it came from."""
     position = ((cursor.created_at - _EPOCH) // _MICROSECOND).to_bytes(8, "big") + cursor.job_id.bytes
     return base64.urlsafe_b64encode(position + _sum(position, tenant_id, state)).decode()
 
 
-def _opened(text: str, tenant_id: UUID, state: JobState | None) -> Cursor:
+def opened(text: str, tenant_id: UUID, state: JobState | None) -> Cursor:
+    """The cursor that `sealed` wrote for this listing. Raises Rejected."""
     wrong = Rejected("Send the cursor of the page before, with the same filter.", field="cursor")
     try:
         sealed = base64.b64decode(text.encode(), altchars=b"-_", validate=True)

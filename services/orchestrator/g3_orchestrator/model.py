@@ -7,7 +7,7 @@ from uuid import UUID
 from g3_geography import Coordinates, Place
 
 from g3_orchestrator.parameters import Parameters
-from g3_orchestrator.states import DropReason, JobState, Origin, StageName, StageState
+from g3_orchestrator.states import DropReason, JobKind, JobState, Origin, StageName, StageState
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,10 @@ class PhotoRef:
     width: int
     height: int
     size_bytes: int
+
+
+NO_PHOTO = PhotoRef("", 0, 0, 0)
+"""Of a job that has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +151,11 @@ class StageTiming:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job as it stands. `last_event` is the id of its newest event. `release` is None until retrieval is done."""
+    """One job as it stands. `last_event` is the id of its newest event. `release` is None until retrieval is done.
+
+    A job of kind ingest is one here only while the stage protocol holds it: it has no photo (`NO_PHOTO`) and the
+    default parameters; what it is for stands in `runs.Ingest`.
+    """
 
     job_id: UUID
     tenant_id: UUID
@@ -163,6 +171,7 @@ class Job:
     result: Result | None = None
     failure: Failure | None = None
     timings: tuple[StageTiming, ...] = ()
+    kind: JobKind = JobKind.LOCATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +191,11 @@ class NewJob:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage of a job. `attempt` (from 1) is the fence. `first_due_at` starts its budget."""
+    """One stage of a job. `attempt` (from 1) is the fence. `first_due_at` starts its budget.
+
+    `shard` is 0 but for the stages fill of an ingest run; `progressed` is the last attempt that got on or was
+    released, 0 when none did.
+    """
 
     job_id: UUID
     tenant_id: UUID
@@ -194,6 +207,13 @@ class Stage:
     claim_id: str | None
     lease_until: datetime | None
     reason: str
+    shard: int = 0
+    progressed: int = 0
+
+    @property
+    def fruitless(self) -> int:
+        """Attempts since one that got on: what is bounded."""
+        return self.attempt - self.progressed
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,3 +233,4 @@ class OutboxRow:
     job_id: UUID
     stage: StageName
     attempt: int
+    shard: int = 0

@@ -7,10 +7,11 @@ from g3_kit.errors import Rejected
 from g3_photo import rendition
 from g3_protos.orchestrator.v1 import stages_pb2, stages_pb2_grpc
 
-from g3_orchestrator import convert
+from g3_orchestrator import convert, convert_runs
 from g3_orchestrator.model import Answer, Failure, Job, Retrieval
+from g3_orchestrator.overflow import kept_and_filed
 from g3_orchestrator.ports import Blobs
-from g3_orchestrator.stages import Ref, Stages
+from g3_orchestrator.stages import Claim, Ref, Stages
 from g3_orchestrator.states import Dissimilar, StageName
 from g3_orchestrator.store.port import StageStore
 
@@ -18,6 +19,7 @@ SERVICE_NAME = stages_pb2.DESCRIPTOR.services_by_name["StageService"].full_name
 MAX_ANSWERS = 512
 MAX_ANSWER_BYTES = 16 * 1024
 MAX_REASON = 500
+_FROM_OUTSIDE = frozenset({StageName.GENERATE, StageName.PLAN, StageName.FILL, StageName.PUBLISH})
 
 
 class StageServicer(stages_pb2_grpc.StageServiceServicer):
@@ -33,6 +35,19 @@ class StageServicer(stages_pb2_grpc.StageServiceServicer):
     ) -> stages_pb2.ClaimStageResponse:
         """Takes a stage and says what is to be done."""
         claim = self._stages.claim(_ref(request.ref))
+        return self._run_claimed(claim) if claim.run is not None else self._job_claimed(claim)
+
+    def _run_claimed(self, claim: Claim) -> stages_pb2.ClaimStageResponse:
+        assert claim.run is not None  # noqa: S101 - the caller has looked
+        run = claim.run
+        ingest = stages_pb2.IngestClaim(
+            spec=convert_runs.spec(run.spec),
+            plan=convert_runs.plan(run.plan) if run.plan else None,
+            tally=convert_runs.tally(run.tally),
+        )
+        return stages_pb2.ClaimStageResponse(lease_s=claim.lease_s, budget_s=claim.budget_s or 0.0, ingest=ingest)
+
+    def _job_claimed(self, claim: Claim) -> stages_pb2.ClaimStageResponse:
         job = claim.job
         photo = rendition(self._blobs.get(job.tenant_id, job.photo.sha256))
         held = self._store.answers(job.tenant_id, job.job_id)
@@ -60,6 +75,29 @@ class StageServicer(stages_pb2_grpc.StageServiceServicer):
         answers = [_answer(answer) for answer in request.answers]
         return stages_pb2.RecordAnswersResponse(recorded=self._stages.record(_ref(request.ref), answers))
 
+    def RecordPlan(
+        self, request: stages_pb2.RecordPlanRequest, context: grpc.ServicerContext
+    ) -> stages_pb2.RecordPlanResponse:
+        """Stores what the stage plan found."""
+        self._stages.record_plan(_ref(request.ref), convert_runs.plan_of(request.plan))
+        return stages_pb2.RecordPlanResponse()
+
+    def RecordProgress(
+        self, request: stages_pb2.RecordProgressRequest, context: grpc.ServicerContext
+    ) -> stages_pb2.RecordProgressResponse:
+        """Stores how far a shard is; rejects beyond those kept as rows go into a file of the blob store."""
+        ref, told = _ref(request.ref), convert_runs.rejects_of(request.rejects)
+        rejects, file = kept_and_filed(told, self._stages.room_for_rejects(ref), self._blobs) if told else ([], None)
+        self._stages.advance(ref, convert_runs.tally_of(request.tally), rejects, file)
+        return stages_pb2.RecordProgressResponse()
+
+    def RecordPublication(
+        self, request: stages_pb2.RecordPublicationRequest, context: grpc.ServicerContext
+    ) -> stages_pb2.RecordPublicationResponse:
+        """Stores what the stage publish found."""
+        self._stages.record_publication(_ref(request.ref), convert_runs.publication_of(request.publication))
+        return stages_pb2.RecordPublicationResponse()
+
     def CompleteStage(
         self, request: stages_pb2.CompleteStageRequest, context: grpc.ServicerContext
     ) -> stages_pb2.CompleteStageResponse:
@@ -71,19 +109,23 @@ class StageServicer(stages_pb2_grpc.StageServiceServicer):
         self, request: stages_pb2.FailStageRequest, context: grpc.ServicerContext
     ) -> stages_pb2.FailStageResponse:
         """Gives a stage back."""
-        failure = Failure("unavailable" if request.retryable else "rejected", _text(request.reason)[:MAX_REASON])
+        reason = _text(request.reason)[:MAX_REASON]
+        if request.released:
+            self._stages.release(_ref(request.ref), reason)
+            return stages_pb2.FailStageResponse()
+        failure = Failure("unavailable" if request.retryable else "rejected", reason)
         self._stages.fail(_ref(request.ref), failure, retryable=request.retryable)
         return stages_pb2.FailStageResponse()
 
 
 def _ref(ref: stages_pb2.StageRef) -> Ref:
-    if ref.stage != StageName.GENERATE:
-        raise Rejected("only the stage generate is worked on from outside", field="ref.stage")
+    if ref.stage not in _FROM_OUTSIDE:
+        raise Rejected("this stage is not worked on from outside", field="ref.stage")
     try:
         job_id = UUID(ref.job_id)
     except ValueError:
         raise Rejected("job_id must be a UUID", field="ref.job_id") from None
-    return Ref(job_id, StageName.GENERATE, ref.attempt, ref.claim_id)
+    return Ref(job_id, StageName(ref.stage), ref.attempt, ref.claim_id, ref.shard)
 
 
 def _answer(answer: stages_pb2.Answer) -> Answer:

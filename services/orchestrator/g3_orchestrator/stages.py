@@ -6,15 +6,28 @@ The broker only rings; whatever it loses is rung again by `sweep`.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from uuid import UUID
 
 from g3_kit import logs
 from g3_kit.errors import Conflict, Rejected
 
+from g3_orchestrator import filling
 from g3_orchestrator.model import Answer, Failure, Job, Result, Retrieval, Stage
 from g3_orchestrator.repeating import again
-from g3_orchestrator.states import JobState, StageName, StageState
+from g3_orchestrator.runs import (
+    KEPT_REJECTS,
+    IngestPlan,
+    IngestSpec,
+    Publication,
+    Reject,
+    RejectFile,
+    Room,
+    Tally,
+    judge_rejects,
+)
+from g3_orchestrator.states import JobKind, JobState, StageName, StageState
 from g3_orchestrator.store.port import StageStore, StageWork
 
 GENERATION = "generation"
@@ -32,7 +45,7 @@ class Policy:
     ring_again_s: float = 15.0
     """A message that nobody acted on is sent again after this long; each further wait doubles, up to eight times."""
     max_attempts: int = 5
-    """Attempts of one stage before it is dead."""
+    """Attempts of one stage before it is dead; of a shard, attempts in a row that did not get on."""
     longest_backoff_s: float = 30.0
     """Waits after retryable failures double from 1 s up to this."""
     generate_budget_s: float = 120.0
@@ -53,6 +66,7 @@ class Ref:
     stage: StageName
     attempt: int
     claim_id: str
+    shard: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.claim_id) <= 64:
@@ -60,13 +74,23 @@ class Ref:
 
 
 @dataclass(frozen=True, slots=True)
+class RunClaim:
+    """What a stage of an ingest run works on. `tally` is the shard's, or of all shards for `publish`."""
+
+    spec: IngestSpec
+    plan: IngestPlan | None
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
-    """A held stage. `budget_s` is what is left of its budget; None without one."""
+    """A held stage. `budget_s` is what is left of its budget; None without one. `run`: of ingest runs alone."""
 
     job: Job
     stage: Stage
     lease_s: float
     budget_s: float | None
+    run: RunClaim | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +123,7 @@ class Stages:
         return again(lambda: self._claim(ref))
 
     def _claim(self, ref: Ref) -> Claim:
-        with self._store.locked(ref.job_id, ref.stage) as work:
+        with self._locked(ref) as work:
             stage = _current(work, ref)
             if stage.state is StageState.LEASED:
                 _own(stage, ref)
@@ -109,13 +133,14 @@ class Stages:
                     raise Conflict("the budget of this stage is spent")
                 work.lease(ref.claim_id, self.policy.lease_s)
             budget_s = None if stage.budget_until is None else (stage.budget_until - work.now).total_seconds()
-            return Claim(work.job, work.stage, self.policy.lease_s, budget_s and max(budget_s, 0.0))
+            run = _run_claim(work) if ref.stage.kind is JobKind.INGEST else None
+            return Claim(work.job, work.stage, self.policy.lease_s, budget_s and max(budget_s, 0.0), run)
 
     def renew(self, ref: Ref) -> float:
         """Keeps a held stage; the seconds until its lease ends. Raises Conflict, Missing."""
 
         def keep() -> float:
-            with self._store.locked(ref.job_id, ref.stage) as work:
+            with self._locked(ref) as work:
                 _held(work, ref)
                 work.renew(self.policy.lease_s)
             return self.policy.lease_s
@@ -126,13 +151,74 @@ class Stages:
         """Stores each (prompt, sample) once; how many were new. Raises Conflict, Missing, Rejected."""
 
         def store() -> int:
-            with self._store.locked(ref.job_id, ref.stage) as work:
+            with self._locked(ref) as work:
                 _held(work, ref)
                 for answer in answers:
                     _wanted(answer, work.job)
                 return work.record(answers)
 
         return again(store)
+
+    def record_plan(self, ref: Ref, plan: IngestPlan) -> None:
+        """Stores what the stage plan found; the last one before it is completed stands. Raises Conflict, Missing."""
+
+        def store() -> None:
+            with self._locked(ref) as work:
+                _held(work, ref)
+                work.run.keep_plan(plan)
+
+        again(store)
+
+    def room_for_rejects(self, ref: Ref) -> Room:
+        """How many more rejects of the shard are kept as rows. Raises Conflict, Missing."""
+
+        def read() -> Room:
+            with self._locked(ref) as work:
+                _held(work, ref)
+                return Room(work.stage.tenant_id, max(0, KEPT_REJECTS - work.run.kept_rejects()))
+
+        return again(read)
+
+    def advance(self, ref: Ref, tally: Tally, rejects: Sequence[Reject], file: RejectFile | None = None) -> bool:
+        """Stores how far a shard is; False, and nothing changes, when it was as far already.
+
+        Raises Conflict, Missing, and Rejected for a tally beyond the shard or rejects of other rows.
+        """
+
+        def store() -> bool:
+            with self._locked(ref) as work:
+                _held(work, ref)
+                plan = filling.planned(work)
+                if tally.read > plan.rows_of(ref.shard):
+                    raise Rejected(f"the shard has {plan.rows_of(ref.shard)} rows", field="tally.read")
+                judge_rejects(rejects, plan, ref.shard)
+                return work.run.advance(tally, rejects, file)
+
+        return again(store)
+
+    def record_publication(self, ref: Ref, publication: Publication) -> None:
+        """Stores what the stage publish found. Raises Conflict, Missing."""
+
+        def store() -> None:
+            with self._locked(ref) as work:
+                _held(work, ref)
+                work.run.keep_publication(publication)
+
+        again(store)
+
+    def release(self, ref: Ref, reason: str) -> None:
+        """Gives a stage back without a fault of its own: due at once as the next attempt. Raises Conflict, Missing."""
+
+        def give_back() -> None:
+            with self._locked(ref) as work:
+                _held(work, ref)
+                work.release(reason)
+                work.ring(self.policy.ring_again_s)
+
+        again(give_back)
+
+    def _locked(self, ref: Ref) -> AbstractContextManager[StageWork]:
+        return self._store.locked(ref.job_id, ref.stage, ref.shard)
 
     def complete(self, ref: Ref, *, retrieval: Retrieval | None = None, result: Result | None = None) -> None:
         """Ends the stage and starts what follows, in one transaction. A repeat by the same claim changes nothing.
@@ -142,7 +228,7 @@ class Stages:
         again(lambda: self._complete(ref, retrieval, result))
 
     def _complete(self, ref: Ref, retrieval: Retrieval | None, result: Result | None) -> None:
-        with self._store.locked(ref.job_id, ref.stage) as work:
+        with self._locked(ref) as work:
             if _ended_by(work.stage, ref, StageState.DONE):
                 return
             _held(work, ref)
@@ -154,6 +240,8 @@ class Stages:
                 self._after_retrieval(work)
             elif ref.stage is StageName.GENERATE:
                 work.begin(StageName.VERIFY, budget_s=None, degraded=work.job.degraded)
+            elif ref.stage.kind is JobKind.INGEST:
+                filling.follow(work)
             else:
                 if result is None:
                     raise Rejected("verify ends with a result")
@@ -173,23 +261,28 @@ class Stages:
         again(lambda: self._fail(ref, failure, retryable))
 
     def _fail(self, ref: Ref, failure: Failure, retryable: bool) -> None:
-        with self._store.locked(ref.job_id, ref.stage) as work:
+        with self._locked(ref) as work:
             # A cancelled job killed its stage too, and that is news for the worker.
             if _ended_by(work.stage, ref, StageState.DEAD) and work.job.state is not JobState.CANCELLED:
                 return
             stage = _held(work, ref)
             reason = f"{failure.code}: {failure.message}"
-            if retryable and stage.attempt < self.policy.max_attempts:
-                work.retry(self.policy.backoff_s(stage.attempt), reason)
+            if retryable and stage.fruitless < self.policy.max_attempts:
+                work.retry(self.policy.backoff_s(stage.fruitless), reason)
             else:
                 _bury(work, failure, reason)
 
     def sweep(self, limit: int = 100) -> Swept:
         """Looks after at most `limit` stages whose time has come. Several sweepers at once share the work."""
         counts = {"rung": 0, "taken_back": 0, "given_up": 0}
+        failed: set[UUID] = set()
         with self._store.overdue(limit) as works:
             for work in works:
-                counts[self._look_after(work)] += 1
+                # A shard whose run has failed a moment ago was closed with it.
+                if work.stage.job_id not in failed:
+                    counts[self._look_after(work)] += 1
+                if work.job.state.ended:
+                    failed.add(work.stage.job_id)
         return Swept(**counts)
 
     def _look_after(self, work: StageWork) -> str:
@@ -200,8 +293,8 @@ class Stages:
         if stage.state is not StageState.LEASED:
             work.ring(self.policy.ring_again_s)
             return "rung"
-        if stage.attempt >= self.policy.max_attempts:
-            message = f"the work was begun {stage.attempt} times and never finished"
+        if stage.fruitless >= self.policy.max_attempts:
+            message = f"the work was begun {stage.fruitless} times and never finished"
             _bury(work, Failure("unavailable", message), "its last lease ended")
             return "given_up"
         work.retry(0.0, "its lease ended")
@@ -245,11 +338,18 @@ def _wanted(answer: Answer, job: Job) -> None:
         raise Rejected(f"the job has {prompts} prompts of {samples} samples", field="answers")
 
 
+def _run_claim(work: StageWork) -> RunClaim:
+    tally = work.run.total() if work.stage.name is StageName.PUBLISH else work.run.tally()
+    return RunClaim(work.run.spec(), work.run.plan(), tally)
+
+
 def _bury(work: StageWork, failure: Failure, reason: str) -> None:
     work.give_up(reason)
     _log.warning("a stage is dead", job_id=str(work.job.job_id), stage=work.stage.name.value, reason=reason)
     if work.stage.name is StageName.GENERATE:
         _go_on_without_generation(work)
+    elif work.stage.name.kind is JobKind.INGEST:
+        filling.fail(work, failure)
     else:
         work.fail(failure)
 

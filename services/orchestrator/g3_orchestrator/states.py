@@ -22,6 +22,13 @@ class _Told(StrEnum):
         return member
 
 
+class JobKind(_Told):
+    """What a job is for."""
+
+    LOCATE = "locate", "Say where a photo was taken."
+    INGEST = "ingest", "Fill a new version of the reference collection."
+
+
 class JobState(_Told):
     """Where a job is."""
 
@@ -29,6 +36,9 @@ class JobState(_Told):
     RETRIEVING = "retrieving", "Its photo is being embedded and references searched."
     GENERATING = "generating", "The LMM is being asked."
     VERIFYING = "verifying", "Candidates are being scored and ranked."
+    PLANNING = "planning", "Ingest: the source is being looked through and divided into shards."
+    FILLING = "filling", "Ingest: shards are being filled into the new collection version."
+    PUBLISHING = "publishing", "Ingest: the version is being verified and published."
     SUCCEEDED = "succeeded", "It has a result."
     FAILED = "failed", "It has ended without a result; failure says why."
     CANCELLED = "cancelled", "The caller ended it."
@@ -60,10 +70,20 @@ class StageName(_Told):
     RETRIEVE = "retrieve", "Embed the photo and search its references."
     GENERATE = "generate", "Put the prompts to the LMM and record its answers."
     VERIFY = "verify", "Score and rank the candidates and store the result."
+    PLAN = "plan", "Look through the source of an ingest run and divide it into shards."
+    FILL = "fill", "Clean, embed and insert the rows of one shard."
+    PUBLISH = "publish", "Verify the filled collection version and point the alias at it."
+
+    @property
+    def kind(self) -> JobKind:
+        """The kind of the jobs that have it."""
+        return JobKind.INGEST if self in _OF_INGEST else JobKind.LOCATE
 
     @property
     def queue(self) -> str:
         """The queue of its messages."""
+        if self.kind is JobKind.INGEST:
+            return "ingest"
         return "generate" if self is StageName.GENERATE else "coordinate"
 
     @property
@@ -142,15 +162,22 @@ _STATE_OF_STAGE = {
     StageName.RETRIEVE: JobState.RETRIEVING,
     StageName.GENERATE: JobState.GENERATING,
     StageName.VERIFY: JobState.VERIFYING,
+    StageName.PLAN: JobState.PLANNING,
+    StageName.FILL: JobState.FILLING,
+    StageName.PUBLISH: JobState.PUBLISHING,
 }
+_OF_INGEST = frozenset({StageName.PLAN, StageName.FILL, StageName.PUBLISH})
 
 _OUT = frozenset({JobState.FAILED, JobState.CANCELLED})
 _JOB: dict[JobState, frozenset[JobState]] = {
-    JobState.QUEUED: _OUT | {JobState.RETRIEVING},
+    JobState.QUEUED: _OUT | {JobState.RETRIEVING, JobState.PLANNING},
     # Straight to verifying: no LMM. Straight to succeeded: the strategies knn and gallery.
     JobState.RETRIEVING: _OUT | {JobState.GENERATING, JobState.VERIFYING, JobState.SUCCEEDED},
     JobState.GENERATING: _OUT | {JobState.VERIFYING},
     JobState.VERIFYING: _OUT | {JobState.SUCCEEDED},
+    JobState.PLANNING: _OUT | {JobState.FILLING},
+    JobState.FILLING: _OUT | {JobState.PUBLISHING},
+    JobState.PUBLISHING: _OUT | {JobState.SUCCEEDED},
     JobState.SUCCEEDED: frozenset(),
     JobState.FAILED: frozenset(),
     JobState.CANCELLED: frozenset(),

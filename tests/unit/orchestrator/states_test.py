@@ -14,9 +14,13 @@ JOB = {
     ("retrieving", "succeeded"),
     ("generating", "verifying"),
     ("verifying", "succeeded"),
+    ("queued", "planning"),
+    ("planning", "filling"),
+    ("filling", "publishing"),
+    ("publishing", "succeeded"),
 } | {
     (before, after)
-    for before in ("queued", "retrieving", "generating", "verifying")
+    for before in ("queued", "retrieving", "generating", "verifying", "planning", "filling", "publishing")
     for after in ("failed", "cancelled")
 }
 
@@ -60,4 +64,7 @@ def test_each_stage_has_its_queue_and_state() -> None:
         "retrieve": ("coordinate", "retrieving"),
         "generate": ("generate", "generating"),
         "verify": ("coordinate", "verifying"),
+        "plan": ("ingest", "planning"),
+        "fill": ("ingest", "filling"),
+        "publish": ("ingest", "publishing"),
     }

@@ -156,6 +156,12 @@ class _JobStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobState.Val
     """It has ended without a result; failure says why."""
     JOB_STATE_CANCELLED: _JobState.ValueType  # 7
     """The caller ended it."""
+    JOB_STATE_PLANNING: _JobState.ValueType  # 8
+    """Ingest: the source is being looked through and divided into shards."""
+    JOB_STATE_FILLING: _JobState.ValueType  # 9
+    """Ingest: shards are being filled into the new collection version."""
+    JOB_STATE_PUBLISHING: _JobState.ValueType  # 10
+    """Ingest: the version is being verified and published."""
 
 class JobState(_JobState, metaclass=_JobStateEnumTypeWrapper):
     """Where a job is."""
@@ -176,6 +182,12 @@ JOB_STATE_FAILED: JobState.ValueType  # 6
 """It has ended without a result; failure says why."""
 JOB_STATE_CANCELLED: JobState.ValueType  # 7
 """The caller ended it."""
+JOB_STATE_PLANNING: JobState.ValueType  # 8
+"""Ingest: the source is being looked through and divided into shards."""
+JOB_STATE_FILLING: JobState.ValueType  # 9
+"""Ingest: shards are being filled into the new collection version."""
+JOB_STATE_PUBLISHING: JobState.ValueType  # 10
+"""Ingest: the version is being verified and published."""
 Global___JobState: _TypeAlias = JobState  # noqa: Y015
 
 class _Origin:

@@ -22,45 +22,60 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from g3_protos.orchestrator.v1 import ingests_pb2 as g3__protos_dot_orchestrator_dot_v1_dot_ingests__pb2
 from g3_protos.orchestrator.v1 import jobs_pb2 as g3__protos_dot_orchestrator_dot_v1_dot_jobs__pb2
 from g3_protos.retrieval.v1 import retrieval_pb2 as g3__protos_dot_retrieval_dot_v1_dot_retrieval__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&g3_protos/orchestrator/v1/stages.proto\x12\x19g3_protos.orchestrator.v1\x1a$g3_protos/orchestrator/v1/jobs.proto\x1a&g3_protos/retrieval/v1/retrieval.proto\"L\n\x08StageRef\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\r\n\x05stage\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x10\n\x08\x63laim_id\x18\x04 \x01(\t\"E\n\x11\x43laimStageRequest\x12\x30\n\x03ref\x18\x01 \x01(\x0b\x32#.g3_protos.orchestrator.v1.StageRef\"\xed\x01\n\x12\x43laimStageResponse\x12\x0f\n\x07lease_s\x18\x01 \x01(\x01\x12\x10\n\x08\x62udget_s\x18\x02 \x01(\x01\x12\x39\n\nparameters\x18\x03 \x01(\x0b\x32%.g3_protos.orchestrator.v1.Parameters\x12\x36\n\x07prompts\x18\x04 \x03(\x0b\x32%.g3_protos.orchestrator.v1.PromptSpec\x12\x32\n\x04held\x18\x05 \x03(\x0b\x32$.g3_protos.orchestrator.v1.AnswerRef\x12\r\n\x05photo\x18\x06 \x01(\x0c\"\x90\x01\n\nPromptSpec\x12\x0e\n\x06prompt\x18\x01 \x01(\r\x12\x0f\n\x07samples\x18\x02 \x01(\r\x12.\n\x07similar\x18\x03 \x03(\x0b\x32\x1d.g3_protos.retrieval.v1.Match\x12\x31\n\ndissimilar\x18\x04 \x03(\x0b\x32\x1d.g3_protos.retrieval.v1.Match\"+\n\tAnswerRef\x12\x0e\n\x06prompt\x18\x01 \x01(\r\x12\x0e\n\x06sample\x18\x02 \x01(\r\"s\n\x06\x41nswer\x12\x0e\n\x06prompt\x18\x01 \x01(\r\x12\x0e\n\x06sample\x18\x02 \x01(\r\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x15\n\rprompt_tokens\x18\x05 \x01(\r\x12\x15\n\ranswer_tokens\x18\x06 \x01(\r\"E\n\x11RenewLeaseRequest\x12\x30\n\x03ref\x18\x01 \x01(\x0b\x32#.g3_protos.orchestrator.v1.StageRef\"%\n\x12RenewLeaseResponse\x12\x0f\n\x07lease_s\x18\x01 \x01(\x01\"|\n\x14RecordAnswersRequest\x12\x30\n\x03ref\x18\x01 \x01(\x0b\x32#.g3_protos.orchestrator.v1.StageRef\x12\x32\n\x07\x61nswers\x18\x02 \x03(\x0b\x32!.g3_protos.orchestrator.v1.Answer\")\n\x15RecordAnswersResponse\x12\x10\n\x08recorded\x18\x01 \x01(\r\"H\n\x14\x43ompleteStageRequest\x12\x30\n\x03ref\x18\x01 \x01(\x0b\x32#.g3_protos.orchestrator.v1.StageRef\"\x17\n\x15\x43ompleteStageResponse\"g\n\x10\x46\x61ilStageRequest\x12\x30\n\x03ref\x18\x01 \x01(\x0b\x32#.g3_protos.orchestrator.v1.StageRef\x12\x11\n\tretryable\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x13\n\x11\x46\x61ilStageResponse2\xb4\x04\n\x0cStageService\x12i\n\nClaimStage\x12,.g3_protos.orchestrator.v1.ClaimStageRequest\x1a-.g3_protos.orchestrator.v1.ClaimStageResponse\x12i\n\nRenewLease\x12,.g3_protos.orchestrator.v1.RenewLeaseRequest\x1a-.g3_protos.orchestrator.v1.RenewLeaseResponse\x12r\n\rRecordAnswers\x12/.g3_protos.orchestrator.v1.RecordAnswersRequest\x1a\x30.g3_protos.orchestrator.v1.RecordAnswersResponse\x12r\n\rCompleteStage\x12/.g3_protos.orchestrator.v1.CompleteStageRequest\x1a\x30.g3_protos.orchestrator.v1.CompleteStageResponse\x12\x66\n\tFailStage\x12+.g3_protos.orchestrator.v1.FailStageRequest\x1a,.g3_protos.orchestrator.v1.FailStageResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&g3_protos/orchestrator/v1/stages.proto\x12\x19g3_protos.orchestrator.v1\x1a\'g3_protos/orchestrator/v1/ingests.proto\x1a$g3_protos/orchestrator/v1/jobs.proto\x1a&g3_protos/retrieval/v1/retrieval.proto\"[\n\x08StageRef\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\r\n\x05stage\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x10\n\x08\x63laim_id\x18\x04 \x01(\t\x12\r\n\x05shard\x18\x05 \x01(\r\"E\n\x11\x43laimStageRequest\x12\x30\n\x03ref\x18\x01 \x01(\x0b\x32#.g3_protos.orchestrator.v1.StageRef\"\xa5\x02\n\x12\x43laimStageResponse\x12\x0f\n\x07lease_s\x18\x01 \x01(\x01\x12\x10\n\x08\x62udget_s\x18\x02 \x01(\x01\x12\x39\n\nparameters\x18\x03 \x01(\x0b\x32%.g3_protos.orchestrator.v1.Parameters\x12\x36\n\x07prompts\x18\x04 \x03(\x0b\x32%.g3_protos.orchestrator.v1.PromptSpec\x12\x32\n\x04held\x18\x05 \x03(\x0b\x32$.g3_protos.orchestrator.v1.AnswerRef\x12\r\n\x05photo\x18\x06 \x01(\x0c\x12\x36\n\x06ingest\x18\x07 \x01(\x0b\x32&.g3_protos.orchestrator.v1.IngestClaim\"\xa8\x01\n\x0bIngestClaim\x12\x33\n\x04spec\x18\x01 \x01(\x0b\x32%.g3_protos.orchestrator.v1.IngestSpec\x12\x33\n\x04plan\x18\x02 \x01(\x0b\x32%.g3_protos.orchestrator.v1.IngestPlan\x12/\n\x05tally\x18\x03 \x01(\x0b\x32 .g3_protos.orchestrator.v1.Tally\"\x90\x01\n\nPromptSpec\x12\x0e\n\x06prompt\x18\x01 \x01(\r\x12\x0f\n\x07samples\x18\x02 \x01(\r\x12.\n\x07similar\x18\x03 \x03(\x0b\x32\x1d.g3_protos.retrieval.v1.Match\x12\x31\n\ndissimilar\x18\x04 \x03(\x0b\x32\x1d.g3_protos.retrieval.v1.Match\"+\n\tAnswerRef\x12\x0e\n\x06prompt\x18\x01 \x01(\r\x12\x0e\n\x06sample\x18\x02 \x01(\r\"s\n\x06\x41nswer\x12\x0e\n\x06prompt\x18\x01 \x01(\r\x12\x0e\n\x06sample\x18\x02 \x01(\r\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x15\n\rprompt_tokens\x18\x05 \x01(\r\x12\x15\n\ranswer_tokens\x18\x06 \x01(\r\"E\n\x11RenewLeaseRequest\x12\x30\n\x03ref\x18\x01 \x01(\x0b\x32#.g3_protos.orchestrator.v1.StageRef\"%\n\x12RenewLeaseResponse\x12\x0f\n\x07lease_s\x18\x01 \x01(\x01\"|\n\x14RecordAnswersRequest\x12\x30\n\x03ref\x18\x01 \x01(\x0b\x32#.g3_protos.orchestrator.v1.StageRef\x12\x32\n\x07\x61nswers\x18\x02 \x03(\x0b\x32!.g3_protos.orchestrator.v1.Answer\")\n\x15RecordAnswersResponse\x12\x10\n\x08recorded\x18\x01 \x01(\r\"z\n\x11RecordPlanRequest\x12\x30\n\x03ref\x18\x01 \x01(\x0b\x32#.g3_protos.orchestrator.v1.StageRef\x12\x33\n\x04plan\x18\x02 \x01(\x0b\x32%.g3_protos.orchestrator.v1.IngestPlan\"\x14\n\x12RecordPlanResponse\"\xae\x01\n\x15RecordProgressRequest\x12\x30\n\x03ref\x18\x01 \x01(\x0b\x32#.g3_protos.orchestrator.v1.StageRef\x12/\n\x05tally\x18\x02 \x01(\x0b\x32 .g3_protos.orchestrator.v1.Tally\x12\x32\n\x07rejects\x18\x03 \x03(\x0b\x32!.g3_protos.orchestrator.v1.Reject\"\x18\n\x16RecordProgressResponse\"\x89\x01\n\x18RecordPublicationRequest\x12\x30\n\x03ref\x18\x01 \x01(\x0b\x32#.g3_protos.orchestrator.v1.StageRef\x12;\n\x0bpublication\x18\x02 \x01(\x0b\x32&.g3_protos.orchestrator.v1.Publication\"\x1b\n\x19RecordPublicationResponse\"H\n\x14\x43ompleteStageRequest\x12\x30\n\x03ref\x18\x01 \x01(\x0b\x32#.g3_protos.orchestrator.v1.StageRef\"\x17\n\x15\x43ompleteStageResponse\"y\n\x10\x46\x61ilStageRequest\x12\x30\n\x03ref\x18\x01 \x01(\x0b\x32#.g3_protos.orchestrator.v1.StageRef\x12\x11\n\tretryable\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08released\x18\x04 \x01(\x08\"\x13\n\x11\x46\x61ilStageResponse2\x96\x07\n\x0cStageService\x12i\n\nClaimStage\x12,.g3_protos.orchestrator.v1.ClaimStageRequest\x1a-.g3_protos.orchestrator.v1.ClaimStageResponse\x12i\n\nRenewLease\x12,.g3_protos.orchestrator.v1.RenewLeaseRequest\x1a-.g3_protos.orchestrator.v1.RenewLeaseResponse\x12r\n\rRecordAnswers\x12/.g3_protos.orchestrator.v1.RecordAnswersRequest\x1a\x30.g3_protos.orchestrator.v1.RecordAnswersResponse\x12i\n\nRecordPlan\x12,.g3_protos.orchestrator.v1.RecordPlanRequest\x1a-.g3_protos.orchestrator.v1.RecordPlanResponse\x12u\n\x0eRecordProgress\x12\x30.g3_protos.orchestrator.v1.RecordProgressRequest\x1a\x31.g3_protos.orchestrator.v1.RecordProgressResponse\x12~\n\x11RecordPublication\x12\x33.g3_protos.orchestrator.v1.RecordPublicationRequest\x1a\x34.g3_protos.orchestrator.v1.RecordPublicationResponse\x12r\n\rCompleteStage\x12/.g3_protos.orchestrator.v1.CompleteStageRequest\x1a\x30.g3_protos.orchestrator.v1.CompleteStageResponse\x12\x66\n\tFailStage\x12+.g3_protos.orchestrator.v1.FailStageRequest\x1a,.g3_protos.orchestrator.v1.FailStageResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'g3_protos.orchestrator.v1.stages_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STAGEREF']._serialized_start=147
-  _globals['_STAGEREF']._serialized_end=223
-  _globals['_CLAIMSTAGEREQUEST']._serialized_start=225
-  _globals['_CLAIMSTAGEREQUEST']._serialized_end=294
-  _globals['_CLAIMSTAGERESPONSE']._serialized_start=297
-  _globals['_CLAIMSTAGERESPONSE']._serialized_end=534
-  _globals['_PROMPTSPEC']._serialized_start=537
-  _globals['_PROMPTSPEC']._serialized_end=681
-  _globals['_ANSWERREF']._serialized_start=683
-  _globals['_ANSWERREF']._serialized_end=726
-  _globals['_ANSWER']._serialized_start=728
-  _globals['_ANSWER']._serialized_end=843
-  _globals['_RENEWLEASEREQUEST']._serialized_start=845
-  _globals['_RENEWLEASEREQUEST']._serialized_end=914
-  _globals['_RENEWLEASERESPONSE']._serialized_start=916
-  _globals['_RENEWLEASERESPONSE']._serialized_end=953
-  _globals['_RECORDANSWERSREQUEST']._serialized_start=955
-  _globals['_RECORDANSWERSREQUEST']._serialized_end=1079
-  _globals['_RECORDANSWERSRESPONSE']._serialized_start=1081
-  _globals['_RECORDANSWERSRESPONSE']._serialized_end=1122
-  _globals['_COMPLETESTAGEREQUEST']._serialized_start=1124
-  _globals['_COMPLETESTAGEREQUEST']._serialized_end=1196
-  _globals['_COMPLETESTAGERESPONSE']._serialized_start=1198
-  _globals['_COMPLETESTAGERESPONSE']._serialized_end=1221
-  _globals['_FAILSTAGEREQUEST']._serialized_start=1223
-  _globals['_FAILSTAGEREQUEST']._serialized_end=1326
-  _globals['_FAILSTAGERESPONSE']._serialized_start=1328
-  _globals['_FAILSTAGERESPONSE']._serialized_end=1347
-  _globals['_STAGESERVICE']._serialized_start=1350
-  _globals['_STAGESERVICE']._serialized_end=1914
+  _globals['_STAGEREF']._serialized_start=188
+  _globals['_STAGEREF']._serialized_end=279
+  _globals['_CLAIMSTAGEREQUEST']._serialized_start=281
+  _globals['_CLAIMSTAGEREQUEST']._serialized_end=350
+  _globals['_CLAIMSTAGERESPONSE']._serialized_start=353
+  _globals['_CLAIMSTAGERESPONSE']._serialized_end=646
+  _globals['_INGESTCLAIM']._serialized_start=649
+  _globals['_INGESTCLAIM']._serialized_end=817
+  _globals['_PROMPTSPEC']._serialized_start=820
+  _globals['_PROMPTSPEC']._serialized_end=964
+  _globals['_ANSWERREF']._serialized_start=966
+  _globals['_ANSWERREF']._serialized_end=1009
+  _globals['_ANSWER']._serialized_start=1011
+  _globals['_ANSWER']._serialized_end=1126
+  _globals['_RENEWLEASEREQUEST']._serialized_start=1128
+  _globals['_RENEWLEASEREQUEST']._serialized_end=1197
+  _globals['_RENEWLEASERESPONSE']._serialized_start=1199
+  _globals['_RENEWLEASERESPONSE']._serialized_end=1236
+  _globals['_RECORDANSWERSREQUEST']._serialized_start=1238
+  _globals['_RECORDANSWERSREQUEST']._serialized_end=1362
+  _globals['_RECORDANSWERSRESPONSE']._serialized_start=1364
+  _globals['_RECORDANSWERSRESPONSE']._serialized_end=1405
+  _globals['_RECORDPLANREQUEST']._serialized_start=1407
+  _globals['_RECORDPLANREQUEST']._serialized_end=1529
+  _globals['_RECORDPLANRESPONSE']._serialized_start=1531
+  _globals['_RECORDPLANRESPONSE']._serialized_end=1551
+  _globals['_RECORDPROGRESSREQUEST']._serialized_start=1554
+  _globals['_RECORDPROGRESSREQUEST']._serialized_end=1728
+  _globals['_RECORDPROGRESSRESPONSE']._serialized_start=1730
+  _globals['_RECORDPROGRESSRESPONSE']._serialized_end=1754
+  _globals['_RECORDPUBLICATIONREQUEST']._serialized_start=1757
+  _globals['_RECORDPUBLICATIONREQUEST']._serialized_end=1894
+  _globals['_RECORDPUBLICATIONRESPONSE']._serialized_start=1896
+  _globals['_RECORDPUBLICATIONRESPONSE']._serialized_end=1923
+  _globals['_COMPLETESTAGEREQUEST']._serialized_start=1925
+  _globals['_COMPLETESTAGEREQUEST']._serialized_end=1997
+  _globals['_COMPLETESTAGERESPONSE']._serialized_start=1999
+  _globals['_COMPLETESTAGERESPONSE']._serialized_end=2022
+  _globals['_FAILSTAGEREQUEST']._serialized_start=2024
+  _globals['_FAILSTAGEREQUEST']._serialized_end=2145
+  _globals['_FAILSTAGERESPONSE']._serialized_start=2147
+  _globals['_FAILSTAGERESPONSE']._serialized_end=2166
+  _globals['_STAGESERVICE']._serialized_start=2169
+  _globals['_STAGESERVICE']._serialized_end=3087
 # @@protoc_insertion_point(module_scope)

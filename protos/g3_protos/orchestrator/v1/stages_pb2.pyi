@@ -4,6 +4,7 @@ isort:skip_file
 The stage protocol between the orchestrator and its workers. Served on an internal listener, never on the public one."""
 
 from collections import abc as _abc
+from g3_protos.orchestrator.v1 import ingests_pb2 as _ingests_pb2
 from g3_protos.orchestrator.v1 import jobs_pb2 as _jobs_pb2
 from g3_protos.retrieval.v1 import retrieval_pb2 as _retrieval_pb2
 from google.protobuf import descriptor as _descriptor
@@ -30,14 +31,17 @@ class StageRef(_message.Message):
     STAGE_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
     CLAIM_ID_FIELD_NUMBER: _builtins.int
+    SHARD_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """The job."""
     stage: _builtins.str
-    """"generate"."""
+    """"generate", or of an ingest run "plan", "fill", "publish"."""
     attempt: _builtins.int
     """The fence."""
     claim_id: _builtins.str
     """Chosen by the worker, one per delivery of the message, at most 64 characters."""
+    shard: _builtins.int
+    """Which shard, of the stage fill; else 0."""
     def __init__(
         self,
         *,
@@ -45,10 +49,11 @@ class StageRef(_message.Message):
         stage: _builtins.str = ...,
         attempt: _builtins.int = ...,
         claim_id: _builtins.str = ...,
+        shard: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "claim_id", b"claim_id", "job_id", b"job_id", "stage", b"stage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "claim_id", b"claim_id", "job_id", b"job_id", "shard", b"shard", "stage", b"stage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -86,6 +91,7 @@ class ClaimStageResponse(_message.Message):
     PROMPTS_FIELD_NUMBER: _builtins.int
     HELD_FIELD_NUMBER: _builtins.int
     PHOTO_FIELD_NUMBER: _builtins.int
+    INGEST_FIELD_NUMBER: _builtins.int
     lease_s: _builtins.float
     """Seconds until the lease ends unless renewed."""
     budget_s: _builtins.float
@@ -104,6 +110,10 @@ class ClaimStageResponse(_message.Message):
     def held(self) -> _containers.RepeatedCompositeFieldContainer[Global___AnswerRef]:
         """Samples that earlier attempts recorded: ask only for the missing ones."""
 
+    @_builtins.property
+    def ingest(self) -> Global___IngestClaim:
+        """Of a stage of an ingest run, instead of prompts, held and photo."""
+
     def __init__(
         self,
         *,
@@ -113,14 +123,51 @@ class ClaimStageResponse(_message.Message):
         prompts: _abc.Iterable[Global___PromptSpec] | None = ...,
         held: _abc.Iterable[Global___AnswerRef] | None = ...,
         photo: _builtins.bytes = ...,
+        ingest: Global___IngestClaim | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["parameters", b"parameters"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ingest", b"ingest", "parameters", b"parameters"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_s", b"budget_s", "held", b"held", "lease_s", b"lease_s", "parameters", b"parameters", "photo", b"photo", "prompts", b"prompts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_s", b"budget_s", "held", b"held", "ingest", b"ingest", "lease_s", b"lease_s", "parameters", b"parameters", "photo", b"photo", "prompts", b"prompts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ClaimStageResponse: _TypeAlias = ClaimStageResponse  # noqa: Y015
+
+@_typing.final
+class IngestClaim(_message.Message):
+    """What a stage of an ingest run works on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPEC_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    TALLY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def spec(self) -> _ingests_pb2.IngestSpec:
+        """What was asked for."""
+
+    @_builtins.property
+    def plan(self) -> _ingests_pb2.IngestPlan:
+        """What the plan found; unset for the stage plan."""
+
+    @_builtins.property
+    def tally(self) -> _ingests_pb2.Tally:
+        """fill: how far earlier attempts came; go on behind it. publish: all shards together."""
+
+    def __init__(
+        self,
+        *,
+        spec: _ingests_pb2.IngestSpec | None = ...,
+        plan: _ingests_pb2.IngestPlan | None = ...,
+        tally: _ingests_pb2.Tally | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan", "spec", b"spec", "tally", b"tally"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan", "spec", b"spec", "tally", b"tally"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IngestClaim: _TypeAlias = IngestClaim  # noqa: Y015
 
 @_typing.final
 class PromptSpec(_message.Message):
@@ -319,6 +366,141 @@ class RecordAnswersResponse(_message.Message):
 Global___RecordAnswersResponse: _TypeAlias = RecordAnswersResponse  # noqa: Y015
 
 @_typing.final
+class RecordPlanRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REF_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ref(self) -> Global___StageRef:
+        """The claimed stage."""
+
+    @_builtins.property
+    def plan(self) -> _ingests_pb2.IngestPlan:
+        """What the source holds."""
+
+    def __init__(
+        self,
+        *,
+        ref: Global___StageRef | None = ...,
+        plan: _ingests_pb2.IngestPlan | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan", "ref", b"ref"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan", "ref", b"ref"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordPlanRequest: _TypeAlias = RecordPlanRequest  # noqa: Y015
+
+@_typing.final
+class RecordPlanResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordPlanResponse: _TypeAlias = RecordPlanResponse  # noqa: Y015
+
+@_typing.final
+class RecordProgressRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REF_FIELD_NUMBER: _builtins.int
+    TALLY_FIELD_NUMBER: _builtins.int
+    REJECTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ref(self) -> Global___StageRef:
+        """The claimed stage."""
+
+    @_builtins.property
+    def tally(self) -> _ingests_pb2.Tally:
+        """How far the shard is since its very first attempt."""
+
+    @_builtins.property
+    def rejects(self) -> _containers.RepeatedCompositeFieldContainer[_ingests_pb2.Reject]:
+        """The rows that were not inserted since the call before, at most 2,000."""
+
+    def __init__(
+        self,
+        *,
+        ref: Global___StageRef | None = ...,
+        tally: _ingests_pb2.Tally | None = ...,
+        rejects: _abc.Iterable[_ingests_pb2.Reject] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ref", b"ref", "tally", b"tally"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ref", b"ref", "rejects", b"rejects", "tally", b"tally"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordProgressRequest: _TypeAlias = RecordProgressRequest  # noqa: Y015
+
+@_typing.final
+class RecordProgressResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordProgressResponse: _TypeAlias = RecordProgressResponse  # noqa: Y015
+
+@_typing.final
+class RecordPublicationRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REF_FIELD_NUMBER: _builtins.int
+    PUBLICATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ref(self) -> Global___StageRef:
+        """The claimed stage."""
+
+    @_builtins.property
+    def publication(self) -> _ingests_pb2.Publication:
+        """What was found."""
+
+    def __init__(
+        self,
+        *,
+        ref: Global___StageRef | None = ...,
+        publication: _ingests_pb2.Publication | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["publication", b"publication", "ref", b"ref"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["publication", b"publication", "ref", b"ref"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordPublicationRequest: _TypeAlias = RecordPublicationRequest  # noqa: Y015
+
+@_typing.final
+class RecordPublicationResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordPublicationResponse: _TypeAlias = RecordPublicationResponse  # noqa: Y015
+
+@_typing.final
 class CompleteStageRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -362,10 +544,13 @@ class FailStageRequest(_message.Message):
     REF_FIELD_NUMBER: _builtins.int
     RETRYABLE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    RELEASED_FIELD_NUMBER: _builtins.int
     retryable: _builtins.bool
     """Whether the same stage may succeed later."""
     reason: _builtins.str
     """A sentence for the operator."""
+    released: _builtins.bool
+    """Nothing went wrong, the worker only leaves: the stage is due again at once and the attempt is not held against it."""
     @_builtins.property
     def ref(self) -> Global___StageRef:
         """The claimed stage."""
@@ -376,10 +561,11 @@ class FailStageRequest(_message.Message):
         ref: Global___StageRef | None = ...,
         retryable: _builtins.bool = ...,
         reason: _builtins.str = ...,
+        released: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ref", b"ref"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "ref", b"ref", "retryable", b"retryable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "ref", b"ref", "released", b"released", "retryable", b"retryable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -51,6 +51,21 @@ class StageServiceStub:
                 request_serializer=g3__protos_dot_orchestrator_dot_v1_dot_stages__pb2.RecordAnswersRequest.SerializeToString,
                 response_deserializer=g3__protos_dot_orchestrator_dot_v1_dot_stages__pb2.RecordAnswersResponse.FromString,
                 _registered_method=True)
+        self.RecordPlan = channel.unary_unary(
+                '/g3_protos.orchestrator.v1.StageService/RecordPlan',
+                request_serializer=g3__protos_dot_orchestrator_dot_v1_dot_stages__pb2.RecordPlanRequest.SerializeToString,
+                response_deserializer=g3__protos_dot_orchestrator_dot_v1_dot_stages__pb2.RecordPlanResponse.FromString,
+                _registered_method=True)
+        self.RecordProgress = channel.unary_unary(
+                '/g3_protos.orchestrator.v1.StageService/RecordProgress',
+                request_serializer=g3__protos_dot_orchestrator_dot_v1_dot_stages__pb2.RecordProgressRequest.SerializeToString,
+                response_deserializer=g3__protos_dot_orchestrator_dot_v1_dot_stages__pb2.RecordProgressResponse.FromString,
+                _registered_method=True)
+        self.RecordPublication = channel.unary_unary(
+                '/g3_protos.orchestrator.v1.StageService/RecordPublication',
+                request_serializer=g3__protos_dot_orchestrator_dot_v1_dot_stages__pb2.RecordPublicationRequest.SerializeToString,
+                response_deserializer=g3__protos_dot_orchestrator_dot_v1_dot_stages__pb2.RecordPublicationResponse.FromString,
+                _registered_method=True)
         self.CompleteStage = channel.unary_unary(
                 '/g3_protos.orchestrator.v1.StageService/CompleteStage',
                 request_serializer=g3__protos_dot_orchestrator_dot_v1_dot_stages__pb2.CompleteStageRequest.SerializeToString,
@@ -89,6 +104,28 @@ class StageServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecordPlan(self, request, context):
+        """Stores what the stage plan found; only the plan that CompleteStage closes counts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordProgress(self, request, context):
+        """Stores how far a shard is, with the rows that were not inserted: a takeover goes on behind it. A repeat, or a
+        call overtaken by a later one, changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordPublication(self, request, context):
+        """Stores what the stage publish found.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CompleteStage(self, request, context):
         """Ends a stage and starts the next one in one transaction. A repeat by the same claim changes nothing.
         """
@@ -120,6 +157,21 @@ def add_StageServiceServicer_to_server(servicer, server):
                     servicer.RecordAnswers,
                     request_deserializer=g3__protos_dot_orchestrator_dot_v1_dot_stages__pb2.RecordAnswersRequest.FromString,
                     response_serializer=g3__protos_dot_orchestrator_dot_v1_dot_stages__pb2.RecordAnswersResponse.SerializeToString,
+            ),
+            'RecordPlan': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordPlan,
+                    request_deserializer=g3__protos_dot_orchestrator_dot_v1_dot_stages__pb2.RecordPlanRequest.FromString,
+                    response_serializer=g3__protos_dot_orchestrator_dot_v1_dot_stages__pb2.RecordPlanResponse.SerializeToString,
+            ),
+            'RecordProgress': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordProgress,
+                    request_deserializer=g3__protos_dot_orchestrator_dot_v1_dot_stages__pb2.RecordProgressRequest.FromString,
+                    response_serializer=g3__protos_dot_orchestrator_dot_v1_dot_stages__pb2.RecordProgressResponse.SerializeToString,
+            ),
+            'RecordPublication': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordPublication,
+                    request_deserializer=g3__protos_dot_orchestrator_dot_v1_dot_stages__pb2.RecordPublicationRequest.FromString,
+                    response_serializer=g3__protos_dot_orchestrator_dot_v1_dot_stages__pb2.RecordPublicationResponse.SerializeToString,
             ),
             'CompleteStage': grpc.unary_unary_rpc_method_handler(
                     servicer.CompleteStage,
@@ -215,6 +267,87 @@ class StageService:
             '/g3_protos.orchestrator.v1.StageService/RecordAnswers',
             g3__protos_dot_orchestrator_dot_v1_dot_stages__pb2.RecordAnswersRequest.SerializeToString,
             g3__protos_dot_orchestrator_dot_v1_dot_stages__pb2.RecordAnswersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordPlan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/g3_protos.orchestrator.v1.StageService/RecordPlan',
+            g3__protos_dot_orchestrator_dot_v1_dot_stages__pb2.RecordPlanRequest.SerializeToString,
+            g3__protos_dot_orchestrator_dot_v1_dot_stages__pb2.RecordPlanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordProgress(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/g3_protos.orchestrator.v1.StageService/RecordProgress',
+            g3__protos_dot_orchestrator_dot_v1_dot_stages__pb2.RecordProgressRequest.SerializeToString,
+            g3__protos_dot_orchestrator_dot_v1_dot_stages__pb2.RecordProgressResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordPublication(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/g3_protos.orchestrator.v1.StageService/RecordPublication',
+            g3__protos_dot_orchestrator_dot_v1_dot_stages__pb2.RecordPublicationRequest.SerializeToString,
+            g3__protos_dot_orchestrator_dot_v1_dot_stages__pb2.RecordPublicationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,14 @@ class StageServiceStub:
     """Keeps a claimed stage. Call every lease_s / 3 seconds."""
     RecordAnswers: _grpc.UnaryUnaryMultiCallable[_stages_pb2.RecordAnswersRequest, _stages_pb2.RecordAnswersResponse]
     """Stores raw answers, each (prompt, sample) once; a repeat changes nothing."""
+    RecordPlan: _grpc.UnaryUnaryMultiCallable[_stages_pb2.RecordPlanRequest, _stages_pb2.RecordPlanResponse]
+    """Stores what the stage plan found; only the plan that CompleteStage closes counts."""
+    RecordProgress: _grpc.UnaryUnaryMultiCallable[_stages_pb2.RecordProgressRequest, _stages_pb2.RecordProgressResponse]
+    """Stores how far a shard is, with the rows that were not inserted: a takeover goes on behind it. A repeat, or a
+    call overtaken by a later one, changes nothing.
+    """
+    RecordPublication: _grpc.UnaryUnaryMultiCallable[_stages_pb2.RecordPublicationRequest, _stages_pb2.RecordPublicationResponse]
+    """Stores what the stage publish found."""
     CompleteStage: _grpc.UnaryUnaryMultiCallable[_stages_pb2.CompleteStageRequest, _stages_pb2.CompleteStageResponse]
     """Ends a stage and starts the next one in one transaction. A repeat by the same claim changes nothing."""
     FailStage: _grpc.UnaryUnaryMultiCallable[_stages_pb2.FailStageRequest, _stages_pb2.FailStageResponse]
@@ -59,6 +67,14 @@ class StageServiceAsyncStub(StageServiceStub):
     """Keeps a claimed stage. Call every lease_s / 3 seconds."""
     RecordAnswers: _aio.UnaryUnaryMultiCallable[_stages_pb2.RecordAnswersRequest, _stages_pb2.RecordAnswersResponse]  # type: ignore[assignment]
     """Stores raw answers, each (prompt, sample) once; a repeat changes nothing."""
+    RecordPlan: _aio.UnaryUnaryMultiCallable[_stages_pb2.RecordPlanRequest, _stages_pb2.RecordPlanResponse]  # type: ignore[assignment]
+    """Stores what the stage plan found; only the plan that CompleteStage closes counts."""
+    RecordProgress: _aio.UnaryUnaryMultiCallable[_stages_pb2.RecordProgressRequest, _stages_pb2.RecordProgressResponse]  # type: ignore[assignment]
+    """Stores how far a shard is, with the rows that were not inserted: a takeover goes on behind it. A repeat, or a
+    call overtaken by a later one, changes nothing.
+    """
+    RecordPublication: _aio.UnaryUnaryMultiCallable[_stages_pb2.RecordPublicationRequest, _stages_pb2.RecordPublicationResponse]  # type: ignore[assignment]
+    """Stores what the stage publish found."""
     CompleteStage: _aio.UnaryUnaryMultiCallable[_stages_pb2.CompleteStageRequest, _stages_pb2.CompleteStageResponse]  # type: ignore[assignment]
     """Ends a stage and starts the next one in one transaction. A repeat by the same claim changes nothing."""
     FailStage: _aio.UnaryUnaryMultiCallable[_stages_pb2.FailStageRequest, _stages_pb2.FailStageResponse]  # type: ignore[assignment]
@@ -92,6 +108,32 @@ class StageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_stages_pb2.RecordAnswersResponse, _abc.Awaitable[_stages_pb2.RecordAnswersResponse]]:
         """Stores raw answers, each (prompt, sample) once; a repeat changes nothing."""
+
+    @_abc_1.abstractmethod
+    def RecordPlan(
+        self,
+        request: _stages_pb2.RecordPlanRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stages_pb2.RecordPlanResponse, _abc.Awaitable[_stages_pb2.RecordPlanResponse]]:
+        """Stores what the stage plan found; only the plan that CompleteStage closes counts."""
+
+    @_abc_1.abstractmethod
+    def RecordProgress(
+        self,
+        request: _stages_pb2.RecordProgressRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stages_pb2.RecordProgressResponse, _abc.Awaitable[_stages_pb2.RecordProgressResponse]]:
+        """Stores how far a shard is, with the rows that were not inserted: a takeover goes on behind it. A repeat, or a
+        call overtaken by a later one, changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def RecordPublication(
+        self,
+        request: _stages_pb2.RecordPublicationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stages_pb2.RecordPublicationResponse, _abc.Awaitable[_stages_pb2.RecordPublicationResponse]]:
+        """Stores what the stage publish found."""
 
     @_abc_1.abstractmethod
     def CompleteStage(

@@ -13,10 +13,12 @@ from pydantic.json_schema import models_json_schema
 from starlette.responses import Response
 
 from g3_orchestrator import problems
+from g3_orchestrator.ingests import Ingests
 from g3_orchestrator.jobs import Jobs
 from g3_orchestrator.keys import Keys
-from g3_orchestrator.rest import handlers, schemas
+from g3_orchestrator.rest import handlers, ingest_schemas, schemas
 from g3_orchestrator.rest.bodies import Bodies
+from g3_orchestrator.rest.ingests import IngestRoutes
 from g3_orchestrator.rest.jobs import JobRoutes
 from g3_orchestrator.rest.observed import Observed
 from g3_orchestrator.rest.streams import Streams, Threads
@@ -32,11 +34,13 @@ _REFERENCED: tuple[type[BaseModel], ...] = (
     schemas.FormSubmission,
     schemas.Parameters,
     schemas.JobEvent,
+    ingest_schemas.IngestSubmission,
 )
 
 
 def build(
     jobs: Jobs,
+    ingests: Ingests,
     keys: Keys,
     health: Health,
     *,
@@ -46,7 +50,7 @@ def build(
     heartbeat_s: float = 15.0,
     version: str = "0.1.0",
 ) -> FastAPI:
-    """The application over the service `jobs`: run it with uvicorn.
+    """The application over the services `jobs` and `ingests`: run it with uvicorn.
 
     `limits` as the intake has them. At most `uploads_at_once` bodies are read and `streams_at_once` callers wait at a
     time; more are 429.
@@ -65,6 +69,7 @@ def build(
         submissions=Threads(uploads_at_once),
     )
     app.include_router(routes.router())
+    app.include_router(IngestRoutes(ingests, keys, reads=reads).router())
     _add_operations(app, health, reads)
     handlers.install(app)
     app.add_middleware(Observed)

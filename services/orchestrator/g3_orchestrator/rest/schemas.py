@@ -24,26 +24,26 @@ def _encodable(text: str) -> str:
 Text = Annotated[str, AfterValidator(_encodable)]
 
 
-class _Given(BaseModel):
+class Given(BaseModel):
     """What a caller sends: unknown fields and values of another type are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class _Answered(BaseModel):
+class Answered(BaseModel):
     """What the API answers."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class Coordinates(_Given):
+class Coordinates(Given):
     """A point in WGS 84 degrees."""
 
     latitude: float = Field(ge=-90, le=90, description="Degrees north.")
     longitude: float = Field(ge=-180, le=180, description="Degrees east; answers lie in [-180, 180).")
 
 
-class BoundingBox(_Given):
+class BoundingBox(Given):
     """A rectangle; it crosses the antimeridian when west > east."""
 
     south: float = Field(ge=-90, le=90, description="Southern parallel, degrees north.")
@@ -52,14 +52,14 @@ class BoundingBox(_Given):
     east: float = Field(ge=-180, le=180, description="Eastern meridian, degrees east.")
 
 
-class Circle(_Given):
+class Circle(Given):
     """A disc on the ellipsoid."""
 
     center: Coordinates = Field(description="Its centre.")
     radius_km: float = Field(gt=0, description="Geodesic radius in kilometres.")
 
 
-class Hints(_Given):
+class Hints(Given):
     """What the caller knows already; candidates elsewhere are dropped."""
 
     country_codes: list[Text] | None = Field(default=None, description="ISO 3166-1 alpha-2 codes.")
@@ -67,7 +67,7 @@ class Hints(_Given):
     circle: Circle | None = Field(default=None, description="Inside this circle.")
 
 
-class Parameters(_Given):
+class Parameters(Given):
     """How a job is answered. A field left out, or null, takes the profile's value."""
 
     profile: Worded[states.Profile] | None = Field(default=None, description="Defaults of everything below.")
@@ -103,7 +103,7 @@ class Parameters(_Given):
     )
 
 
-class Submission(_Given):
+class Submission(Given):
     """The fields beside the photo."""
 
     parameters: Parameters | None = Field(default=None, description="How to answer.")
@@ -121,7 +121,7 @@ class JsonSubmission(Submission):
     )
 
 
-class FormSubmission(_Given):
+class FormSubmission(Given):
     """A submission as multipart/form-data."""
 
     photo: bytes = Field(
@@ -134,7 +134,7 @@ class FormSubmission(_Given):
     )
 
 
-class Place(_Answered):
+class Place(Answered):
     """A named place. An unknown part is the empty string."""
 
     city: str = Field(description="City, town or village.")
@@ -143,7 +143,7 @@ class Place(_Answered):
     country_code: str = Field(description="ISO 3166-1 alpha-2, upper case.")
 
 
-class Candidate(_Answered):
+class Candidate(Answered):
     """A place the photo may be."""
 
     coordinates: Coordinates = Field(description="The point.")
@@ -156,7 +156,7 @@ class Candidate(_Answered):
     reference_id: str = Field(description="Retrieved: id of the reference.")
 
 
-class Reference(_Answered):
+class Reference(Answered):
     """A photo of the collection."""
 
     id: str = Field(description="Its stable id.")
@@ -165,14 +165,14 @@ class Reference(_Answered):
     author: str = Field(description="Who took it; empty when unknown.")
 
 
-class Match(_Answered):
+class Match(Answered):
     """A retrieved reference."""
 
     reference: Reference = Field(description="The photo.")
     similarity: float = Field(description="Mean cosine over the compared vectors, in [-1, 1].")
 
 
-class Dropped(_Answered):
+class Dropped(Answered):
     """An answer that did not become a candidate."""
 
     prompt: int = Field(description="Index of the prompt.")
@@ -180,14 +180,14 @@ class Dropped(_Answered):
     reason: states.DropReason = Field(description="Why.")
 
 
-class Release(_Answered):
+class Release(Answered):
     """What a job is pinned to."""
 
     model: str = Field(description="Model fingerprint.")
     collection: str = Field(description="Collection version.")
 
 
-class Result(_Answered):
+class Result(Answered):
     """Where the photo was taken, and on what evidence."""
 
     coordinates: Coordinates = Field(description="The answer.")
@@ -199,14 +199,14 @@ class Result(_Answered):
     release: Release = Field(description="Model fingerprint and collection version that answered.")
 
 
-class Failure(_Answered):
+class Failure(Answered):
     """Why a job failed."""
 
     code: str = Field(description="Stable code of the error tree.")
     message: str = Field(description="A sentence for the caller.")
 
 
-class StageTiming(_Answered):
+class StageTiming(Answered):
     """The times of one stage."""
 
     stage: states.StageName = Field(description="Its name.")
@@ -215,7 +215,7 @@ class StageTiming(_Answered):
     attempts: int = Field(description="Attempts used.")
 
 
-class Job(_Answered):
+class Job(Answered):
     """A geolocation job as it stands."""
 
     job_id: str = Field(description="UUID, version 7.")
@@ -230,21 +230,21 @@ class Job(_Answered):
     degraded: list[str] = Field(description='Parts of the method that were left out ("generation").')
 
 
-class JobEvent(_Answered):
+class JobEvent(Answered):
     """Something happened to a job."""
 
     event_id: int = Field(description="Grows with every event of the job.")
     job: Job = Field(description="The job as it stands.")
 
 
-class JobPage(_Answered):
+class JobPage(Answered):
     """One page of a listing, newest first."""
 
     jobs: list[Job] = Field(description="Newest first.")
     next_cursor: str = Field(description="`cursor` of the next page; empty on the last one.")
 
 
-class Readiness(_Answered):
+class Readiness(Answered):
     """Whether the API takes work."""
 
     ready: bool = Field(description="True when nothing is wrong.")

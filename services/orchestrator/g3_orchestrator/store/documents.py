@@ -7,6 +7,7 @@ from typing import Any
 from g3_geography import Coordinates, Place
 
 from g3_orchestrator.model import (
+    NO_PHOTO,
     Candidate,
     Dropped,
     Failure,
@@ -18,8 +19,8 @@ from g3_orchestrator.model import (
     Stage,
     StageTiming,
 )
-from g3_orchestrator.parameters import Parameters
-from g3_orchestrator.states import DropReason, JobState, Origin, StageName, StageState
+from g3_orchestrator.parameters import DEFAULT, Parameters
+from g3_orchestrator.states import DropReason, JobKind, JobState, Origin, StageName, StageState
 
 Row = Mapping[Any, Any]
 
@@ -104,6 +105,10 @@ def job_in(row: Row) -> Job:
     failure = None
     if row["failure_code"] is not None:
         failure = Failure(row["failure_code"], row["failure_message"])
+    parameters, photo = DEFAULT, NO_PHOTO
+    if (kind := JobKind(row["kind"])) is JobKind.LOCATE:
+        parameters = Parameters.from_json(row["parameters"])
+        photo = PhotoRef(row["photo_sha256"], row["photo_width"], row["photo_height"], row["photo_bytes"])
     return Job(
         job_id=row["job_id"],
         tenant_id=row["tenant_id"],
@@ -111,14 +116,15 @@ def job_in(row: Row) -> Job:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         label=row["label"],
-        parameters=Parameters.from_json(row["parameters"]),
-        photo=PhotoRef(row["photo_sha256"], row["photo_width"], row["photo_height"], row["photo_bytes"]),
+        parameters=parameters,
+        photo=photo,
         last_event=row["last_event"],
         degraded=tuple(row["degraded"]),
         release=release,
         result=_result_in(row, release),
         failure=failure,
         timings=tuple(_timing_in(timing) for timing in row.get("timings") or ()),
+        kind=kind,
     )
 
 
@@ -155,6 +161,8 @@ def stage_in(row: Row) -> Stage:
         claim_id=row["stage_claim_id"],
         lease_until=row["stage_lease_until"],
         reason=row["stage_reason"],
+        shard=row["stage_shard"],
+        progressed=row["stage_progressed"],
     )
 
 

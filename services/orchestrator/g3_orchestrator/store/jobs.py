@@ -11,15 +11,15 @@ from sqlalchemy import text
 
 from g3_orchestrator.model import Event, Job, NewJob
 from g3_orchestrator.repeating import again
-from g3_orchestrator.states import JobState, check
+from g3_orchestrator.states import JobKind, JobState, check
 from g3_orchestrator.store.documents import job_in
 from g3_orchestrator.store.engine import Database
 from g3_orchestrator.store.port import JOBS_CHANNEL, OUTBOX_CHANNEL, Cursor
 
 JOB_COLUMNS = """
-    j.job_id, j.tenant_id, j.state, j.created_at, j.updated_at, j.label, j.parameters, j.photo_sha256, j.photo_width,
-    j.photo_height, j.photo_bytes, j.last_event, j.degraded, j.release_model, j.release_gps, j.release_collection,
-    j.failure_code, j.failure_message"""
+    j.job_id, j.tenant_id, j.kind, j.state, j.created_at, j.updated_at, j.label, j.parameters, j.photo_sha256,
+    j.photo_width, j.photo_height, j.photo_bytes, j.last_event, j.degraded, j.release_model, j.release_gps,
+    j.release_collection, j.failure_code, j.failure_message"""
 
 _WITH_RESULT = f"""
     SELECT {JOB_COLUMNS}, r.latitude, r.longitude, r.similarity, r.place, r.candidates, r.dropped, f.similar_matches,
@@ -27,7 +27,7 @@ _WITH_RESULT = f"""
     FROM jobs j
     LEFT JOIN results r ON r.job_id = j.job_id AND r.tenant_id = j.tenant_id
     LEFT JOIN retrievals f ON f.job_id = r.job_id AND f.tenant_id = j.tenant_id
-    WHERE j.tenant_id = :tenant"""
+    WHERE j.tenant_id = :tenant AND j.kind = 'locate'"""
 
 _TIMINGS = """(
         SELECT json_agg(json_build_object(
@@ -70,7 +70,9 @@ _BY_KEY = text("""
     SELECT job_id, request_hash FROM jobs
     WHERE tenant_id = :tenant AND (idempotency_key = :key OR job_id = :job)""")
 
-_LOCK = text("SELECT state, last_event FROM jobs WHERE tenant_id = :tenant AND job_id = :job FOR NO KEY UPDATE")
+_LOCK = text("""
+    SELECT state, last_event FROM jobs WHERE tenant_id = :tenant AND job_id = :job AND kind = :kind
+    FOR NO KEY UPDATE""")
 _CANCEL = text("""
     WITH closed AS (
         UPDATE stages SET state = 'dead', reason = 'cancelled', ended_at = now(), wake_at = NULL, lease_until = NULL
@@ -167,24 +169,8 @@ class PostgresJobs:
 
     def cancel_job(self, tenant_id: UUID, job_id: UUID) -> Job:
         """See JobStore.cancel_job."""
-        again(lambda: self._cancel(tenant_id, job_id))
+        again(lambda: cancel(self._database, tenant_id, job_id, JobKind.LOCATE))
         return self.get_job(tenant_id, job_id)
-
-    def _cancel(self, tenant_id: UUID, job_id: UUID) -> None:
-        values = {"tenant": tenant_id, "job": job_id}
-        notes: list[tuple[str, str]] = []
-        with self._database.transaction(notes) as connection:
-            row = connection.execute(_LOCK, values).one_or_none()
-            if row is None:
-                raise Missing("no such job", field="job_id")
-            state = JobState(row.state)
-            if state is JobState.CANCELLED:
-                return
-            if state.ended:
-                raise Conflict(f"the job has {state} already")
-            check(state, JobState.CANCELLED)
-            connection.execute(_CANCEL, values)
-            notes.append((JOBS_CHANNEL, f"{tenant_id}/{job_id}"))
 
     def events_after(self, tenant_id: UUID, job_id: UUID, event_id: int) -> list[Event]:
         """See JobStore.events_after."""
@@ -203,3 +189,21 @@ class PostgresJobs:
         """See JobStore.ping."""
         with self._database.statement() as connection:
             connection.execute(_PING)
+
+
+def cancel(database: Database, tenant_id: UUID, job_id: UUID, kind: JobKind) -> None:
+    """Cancels a job of this kind and closes its open stages. Raises Missing, Conflict, Lost."""
+    values = {"tenant": tenant_id, "job": job_id, "kind": kind.value}
+    notes: list[tuple[str, str]] = []
+    with database.transaction(notes) as connection:
+        row = connection.execute(_LOCK, values).one_or_none()
+        if row is None:
+            raise Missing("no such job", field="job_id")
+        state = JobState(row.state)
+        if state is JobState.CANCELLED:
+            return
+        if state.ended:
+            raise Conflict(f"the job has {state} already")
+        check(state, JobState.CANCELLED)
+        connection.execute(_CANCEL, values)
+        notes.append((JOBS_CHANNEL, f"{tenant_id}/{job_id}"))

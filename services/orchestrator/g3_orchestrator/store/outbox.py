@@ -11,22 +11,23 @@ from g3_orchestrator.store.documents import seconds
 from g3_orchestrator.store.engine import Database, direct
 
 _TAKE = """
-    SELECT outbox_id, job_id, stage, attempt FROM outbox
+    SELECT outbox_id, job_id, stage, shard, attempt FROM outbox
     WHERE sent_at IS NULL ORDER BY outbox_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED"""
 
 # A stage that somebody holds is being claimed already and needs no mark.
 _SENT = """
     WITH sent AS (
-        UPDATE outbox SET sent_at = now() WHERE outbox_id = ANY(%(ids)s) RETURNING job_id, stage, attempt
+        UPDATE outbox SET sent_at = now() WHERE outbox_id = ANY(%(ids)s) RETURNING job_id, stage, shard, attempt
     ), free AS (
-        SELECT s.job_id, s.name FROM stages s JOIN sent ON sent.job_id = s.job_id AND sent.stage = s.name
+        SELECT s.job_id, s.name, s.shard
+        FROM stages s JOIN sent ON sent.job_id = s.job_id AND sent.stage = s.name AND sent.shard = s.shard
         WHERE s.state = 'pending' AND s.attempt = sent.attempt
-        ORDER BY s.job_id FOR UPDATE OF s SKIP LOCKED
+        ORDER BY s.job_id, s.shard FOR UPDATE OF s SKIP LOCKED
     )
     UPDATE stages s
     SET state = 'dispatched', rings = rings + 1,
         wake_at = least(now() + CAST(%(again)s AS interval) * least(power(2, rings), 8), budget_until)
-    FROM free WHERE s.job_id = free.job_id AND s.name = free.name"""
+    FROM free WHERE s.job_id = free.job_id AND s.name = free.name AND s.shard = free.shard"""
 
 _PRUNE = text("""
     DELETE FROM outbox WHERE outbox_id IN (
@@ -61,7 +62,8 @@ class PostgresOutbox:
         with self._database.transaction() as connection:
             taken = direct(connection, _TAKE, {"limit": limit})
             rows = [
-                OutboxRow(row["outbox_id"], row["job_id"], StageName(row["stage"]), row["attempt"]) for row in taken
+                OutboxRow(row["outbox_id"], row["job_id"], StageName(row["stage"]), row["attempt"], row["shard"])
+                for row in taken
             ]
             yield PostgresOutboxBatch(connection, rows)
 

@@ -26,6 +26,17 @@ from g3_orchestrator.model import (
     Stage,
     Tenant,
 )
+from g3_orchestrator.runs import (
+    Ingest,
+    IngestPlan,
+    IngestSpec,
+    NewIngest,
+    Opened,
+    Publication,
+    Reject,
+    RejectFile,
+    Tally,
+)
 from g3_orchestrator.states import JobState, StageName
 
 JOBS_CHANNEL = "g3_jobs"
@@ -115,6 +126,10 @@ class StageWork(Protocol):
     def now(self) -> datetime:
         """The database's clock at the start of the transaction."""
 
+    @property
+    def run(self) -> "RunWork":
+        """What only ingest runs have, in the same transaction."""
+
     def lease(self, claim_id: str, lease_s: float) -> None:
         """Pending or dispatched -> leased. The first claim of a queued job moves it on, with an event."""
 
@@ -126,6 +141,9 @@ class StageWork(Protocol):
 
     def retry(self, delay_s: float, reason: str) -> None:
         """Leased -> pending with the next attempt, due after `delay_s`: the sweeper rings then."""
+
+    def release(self, reason: str) -> None:
+        """Leased -> pending with the next attempt, due now; the attempt that ends here is not held against it."""
 
     def finish(self) -> None:
         """Leased -> done."""
@@ -142,6 +160,9 @@ class StageWork(Protocol):
     def begin(self, name: StageName, *, budget_s: float | None, degraded: tuple[str, ...]) -> None:
         """The next stage with its outbox row; the job takes its state, with an event."""
 
+    def conclude(self) -> None:
+        """The ingest run has succeeded, with an event."""
+
     def succeed(self, result: Result) -> None:
         """Stores the one result; the job has succeeded, with an event."""
 
@@ -149,10 +170,71 @@ class StageWork(Protocol):
         """The job has failed, with an event."""
 
 
+class RunWork(Protocol):
+    """What the stages of an ingest run write beside themselves."""
+
+    def spec(self) -> IngestSpec:
+        """What was asked for."""
+
+    def plan(self) -> IngestPlan | None:
+        """What was planned; None before."""
+
+    def keep_plan(self, plan: IngestPlan) -> None:
+        """Stores the plan; the last one stands."""
+
+    def opened(self) -> Opened:
+        """How many shards have a stage, and how many of these are done."""
+
+    def open(self, first: int, count: int) -> None:
+        """The stages fill of these shards with their outbox rows; the job's state stays."""
+
+    def tally(self) -> Tally:
+        """How far the shard of this stage is."""
+
+    def total(self) -> Tally:
+        """All shards together."""
+
+    def advance(self, tally: Tally, rejects: Sequence[Reject], file: RejectFile | None) -> bool:
+        """Stores how far the shard is; False, and nothing changes, when it was that far or further already."""
+
+    def kept_rejects(self) -> int:
+        """Rejects of the shard that are kept as rows."""
+
+    def keep_publication(self, publication: Publication) -> None:
+        """Stores what the end found."""
+
+    def close_others(self, reason: str) -> None:
+        """Every other open stage of the job -> dead."""
+
+
+class IngestStore(Protocol):
+    """Ingest runs as callers see them."""
+
+    def create_ingest(self, tenant_id: UUID, new: NewIngest) -> tuple[Ingest, bool]:
+        """The run with its stage `plan`, an outbox row and event 1, and True; see `JobStore.create_job`."""
+
+    def get_ingest(self, tenant_id: UUID, ingest_id: UUID) -> Ingest:
+        """The run with its shards. Raises Missing."""
+
+    def list_ingests(
+        self, tenant_id: UUID, *, limit: int, after: Cursor | None = None, state: JobState | None = None
+    ) -> list[Ingest]:
+        """At most `limit` runs, newest first, older than `after`, without shards; see `JobStore.list_jobs`."""
+
+    def cancel_ingest(self, tenant_id: UUID, ingest_id: UUID) -> Ingest:
+        """The run, cancelled, its open stages dead. Raises Missing; Conflict when it has ended in another way."""
+
+    def rejects(self, tenant_id: UUID, ingest_id: UUID, *, after_row: int, limit: int) -> list[Reject]:
+        """Rejects that are kept as rows, by row, from the one after `after_row` on. Raises Missing."""
+
+    def reject_files(self, tenant_id: UUID, ingest_id: UUID) -> list[RejectFile]:
+        """The files with the rejects beyond. Raises Missing."""
+
+
 class StageStore(Protocol):
     """Stages as the stage protocol needs them. Not scoped by tenant: only the house itself calls it."""
 
-    def locked(self, job_id: UUID, stage: StageName) -> AbstractContextManager[StageWork]:
+    def locked(self, job_id: UUID, stage: StageName, shard: int = 0) -> AbstractContextManager[StageWork]:
         """Locks job and stage. Raises Missing."""
 
     def overdue(self, limit: int) -> AbstractContextManager[Sequence[StageWork]]:

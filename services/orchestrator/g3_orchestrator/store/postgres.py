@@ -3,6 +3,7 @@
 from typing import Self
 
 from g3_orchestrator.store.engine import Database
+from g3_orchestrator.store.ingests import PostgresIngests
 from g3_orchestrator.store.jobs import PostgresJobs
 from g3_orchestrator.store.keys import PostgresKeys
 from g3_orchestrator.store.listening import PostgresChanges
@@ -10,8 +11,8 @@ from g3_orchestrator.store.outbox import PostgresOutbox
 from g3_orchestrator.store.stages import PostgresStages
 
 
-class PostgresStore(PostgresJobs, PostgresKeys, PostgresStages, PostgresOutbox, PostgresChanges):
-    """JobStore, KeyStore, StageStore, OutboxStore and Changes. Thread-safe; close it, or use it as a context."""
+class PostgresStore(PostgresJobs, PostgresKeys, PostgresIngests, PostgresStages, PostgresOutbox, PostgresChanges):
+    """Every role of the store. Thread-safe; close it, or use it as a context."""
 
     def __init__(self, database_url: str, *, pool_size: int = 8, statement_timeout_s: float = 10.0) -> None:
         """Connects at first use, to a migrated database. Takes postgresql:// with or without a driver's name."""

@@ -19,11 +19,11 @@ from g3_orchestrator.store.work import PostgresStageWork
 _COLUMNS = f"""{JOB_COLUMNS},
     s.name AS stage_name, s.state AS stage_state, s.attempt AS stage_attempt, s.first_due_at AS stage_first_due_at,
     s.budget_until AS stage_budget_until, s.claim_id AS stage_claim_id, s.lease_until AS stage_lease_until,
-    s.reason AS stage_reason, now() AS now"""
+    s.reason AS stage_reason, s.shard AS stage_shard, s.progressed AS stage_progressed, now() AS now"""
 
 _LOCK = f"""
     SELECT {_COLUMNS} FROM jobs j JOIN stages s ON s.job_id = j.job_id
-    WHERE j.job_id = %(job)s AND s.name = %(stage)s
+    WHERE j.job_id = %(job)s AND s.name = %(stage)s AND s.shard = %(shard)s
     FOR NO KEY UPDATE OF j, s"""
 
 _OVERDUE = f"""
@@ -49,11 +49,11 @@ class PostgresStages:
         self._database = database
 
     @contextlib.contextmanager
-    def locked(self, job_id: UUID, stage: StageName) -> Iterator[PostgresStageWork]:
+    def locked(self, job_id: UUID, stage: StageName, shard: int = 0) -> Iterator[PostgresStageWork]:
         """See StageStore.locked."""
         notes: list[tuple[str, str]] = []
         with self._database.transaction(notes) as connection:
-            values = {"job": job_id, "stage": stage.value}
+            values = {"job": job_id, "stage": stage.value, "shard": shard}
             row = direct(connection, _LOCK, values).fetchone()
             if row is None:
                 raise Missing("no such stage", field="job_id")

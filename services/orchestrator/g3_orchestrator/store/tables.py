@@ -10,6 +10,7 @@ from enum import StrEnum
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -31,7 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from g3_orchestrator.states import JobState, StageName, StageState
+from g3_orchestrator.states import JobKind, JobState, StageName, StageState
 
 metadata = MetaData(
     naming_convention={
@@ -87,11 +88,13 @@ jobs = Table(
     _moment("created_at"),
     _moment("updated_at"),
     Column("label", Text, nullable=False, server_default=""),
+    Column("kind", Text, nullable=False, server_default=JobKind.LOCATE.value),
+    # {} for an ingest run, whose spec stands in `ingests`; it has no photo either.
     Column("parameters", JSONB, nullable=False),
-    Column("photo_sha256", Text, nullable=False),
-    Column("photo_width", Integer, nullable=False),
-    Column("photo_height", Integer, nullable=False),
-    Column("photo_bytes", Integer, nullable=False),
+    Column("photo_sha256", Text),
+    Column("photo_width", Integer),
+    Column("photo_height", Integer),
+    Column("photo_bytes", Integer),
     Column("idempotency_key", Text),
     Column("request_hash", LargeBinary, nullable=False),
     Column("last_event", Integer, nullable=False),
@@ -105,14 +108,25 @@ jobs = Table(
     # Its own job_id once results has the row: so that a CHECK can demand the result of a job that has succeeded.
     Column("result_of", Uuid, ForeignKey("results.job_id", use_alter=True)),
     UniqueConstraint("tenant_id", "job_id"),
+    CheckConstraint(_one_of("kind", JobKind), name="kind"),
     CheckConstraint(_one_of("state", JobState), name="state"),
+    CheckConstraint(
+        "CASE kind WHEN 'ingest' THEN state NOT IN ('retrieving', 'generating', 'verifying')"
+        " ELSE state NOT IN ('planning', 'filling', 'publishing') END",
+        name="state_of_kind",
+    ),
+    CheckConstraint(
+        "num_nulls(photo_sha256, photo_width, photo_height, photo_bytes) = CASE kind WHEN 'ingest' THEN 4 ELSE 0 END",
+        name="photo",
+    ),
     CheckConstraint("(state = 'failed') = (failure_code IS NOT NULL)", name="failed"),
     CheckConstraint("(failure_code IS NULL) = (failure_message IS NULL)", name="failure"),
-    CheckConstraint("(state = 'succeeded') = (result_of IS NOT NULL)", name="succeeded"),
+    CheckConstraint("(state = 'succeeded' AND kind = 'locate') = (result_of IS NOT NULL)", name="succeeded"),
     CheckConstraint("result_of = job_id", name="own_result"),
     CheckConstraint("num_nulls(release_model, release_gps, release_collection) IN (0, 3)", name="release"),
     CheckConstraint(
-        "state NOT IN ('generating', 'verifying', 'succeeded') OR release_model IS NOT NULL", name="pinned"
+        "state NOT IN ('generating', 'verifying', 'succeeded') OR release_model IS NOT NULL OR kind = 'ingest'",
+        name="pinned",
     ),
     CheckConstraint("char_length(label) <= 255 AND char_length(idempotency_key) <= 255", name="short"),
     CheckConstraint("last_event >= 1", name="events"),
@@ -136,10 +150,14 @@ stages = Table(
     metadata,
     Column("job_id", Uuid, primary_key=True),
     Column("name", Text, primary_key=True),
+    # Of the stages fill of an ingest run; every other stage is shard 0.
+    Column("shard", Integer, primary_key=True, server_default="0"),
     Column("tenant_id", Uuid, nullable=False),
     Column("state", Text, nullable=False),
     # The fence.
     Column("attempt", Integer, nullable=False, server_default="1"),
+    # The last attempt that got on: what is bounded is how many came after it.
+    Column("progressed", Integer, nullable=False, server_default="0"),
     # Messages sent for this attempt: each makes the next wait longer.
     Column("rings", Integer, nullable=False, server_default="0"),
     _moment("first_due_at"),
@@ -155,7 +173,8 @@ stages = Table(
     _of_job(),
     CheckConstraint(_one_of("name", StageName), name="name"),
     CheckConstraint(_one_of("state", StageState), name="state"),
-    CheckConstraint("attempt >= 1 AND rings >= 0", name="counts"),
+    CheckConstraint("attempt >= 1 AND rings >= 0 AND progressed BETWEEN 0 AND attempt", name="counts"),
+    CheckConstraint("shard = 0 OR (shard > 0 AND name = 'fill')", name="shard"),
     CheckConstraint("(state = 'leased') = (lease_until IS NOT NULL)", name="leased"),
     CheckConstraint(
         "state NOT IN ('leased', 'done') OR (claim_id IS NOT NULL AND claimed_at IS NOT NULL)", name="held"
@@ -165,8 +184,8 @@ stages = Table(
     postgresql_with={"fillfactor": "80"},
 )
 Index("stages_wake", stages.c.wake_at, postgresql_where=text("wake_at IS NOT NULL"))
-# One thing at a time: a job has at most one open stage.
-Index("stages_open", stages.c.job_id, unique=True, postgresql_where=text(_OPEN))
+# One thing at a time: a job, or one shard of it, has at most one open stage.
+Index("stages_open", stages.c.job_id, stages.c.shard, unique=True, postgresql_where=text(_OPEN))
 
 outbox = Table(
     "outbox",
@@ -175,6 +194,7 @@ outbox = Table(
     Column("tenant_id", Uuid, nullable=False),
     Column("job_id", Uuid, nullable=False),
     Column("stage", Text, nullable=False),
+    Column("shard", Integer, nullable=False, server_default="0"),
     Column("attempt", Integer, nullable=False),
     _moment("created_at"),
     _moment("sent_at", nullable=True),
@@ -244,4 +264,83 @@ events = Table(
     _of_job(),
     CheckConstraint(_one_of("state", JobState), name="state"),
     CheckConstraint("event_id >= 1", name="counted"),
+)
+
+ingests = Table(
+    "ingests",
+    metadata,
+    Column("job_id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid, nullable=False),
+    Column("spec", JSONB, nullable=False),
+    # The plan: all of it or nothing.
+    Column("rows", BigInteger),
+    Column("shards", Integer),
+    Column("collection", Text),
+    Column("model", Text),
+    Column("dimension", Integer),
+    # Fingerprint of the source: no shard may read another one.
+    Column("source", Text),
+    # References that the version held before.
+    Column("standing", BigInteger),
+    # What the stage publish found.
+    Column("counted", BigInteger),
+    Column("recall_similar", Double),
+    Column("recall_dissimilar", Double),
+    Column("published", Boolean, nullable=False, server_default=text("false")),
+    Column("previous", Text, nullable=False, server_default=""),
+    _of_job(),
+    CheckConstraint("num_nulls(rows, shards, collection, model, dimension, source, standing) IN (0, 7)", name="plan"),
+    CheckConstraint("shards BETWEEN 1 AND rows AND standing >= 0", name="divided"),
+    CheckConstraint("NOT published OR counted IS NOT NULL", name="verified"),
+)
+
+shards = Table(
+    "shards",
+    metadata,
+    Column("job_id", Uuid, primary_key=True),
+    Column("shard", Integer, primary_key=True),
+    Column("tenant_id", Uuid, nullable=False),
+    # Rows done from the first row of the shard on: where a takeover goes on.
+    Column("read", BigInteger, nullable=False),
+    Column("written", BigInteger, nullable=False),
+    Column("held", BigInteger, nullable=False),
+    Column("rejected", BigInteger, nullable=False),
+    Column("duplicates", BigInteger, nullable=False),
+    Column("reasons", JSONB, nullable=False),
+    _moment("updated_at"),
+    _of_job(),
+    CheckConstraint("shard >= 0 AND least(written, held, rejected, duplicates) >= 0", name="counts"),
+    CheckConstraint("read = written + held + rejected + duplicates", name="sum"),
+    # Its row is written anew with every batch.
+    postgresql_with={"fillfactor": "70"},
+)
+
+rejects = Table(
+    "rejects",
+    metadata,
+    Column("job_id", Uuid, primary_key=True),
+    # Its number in the source: a batch that is told twice is stored once.
+    Column("row", BigInteger, primary_key=True),
+    Column("tenant_id", Uuid, nullable=False),
+    Column("shard", Integer, nullable=False),
+    Column("reference_id", Text, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    _of_job(),
+    CheckConstraint(
+        "octet_length(reference_id) <= 400 AND octet_length(code) <= 100 AND octet_length(reason) <= 2000", name="short"
+    ),
+)
+
+# Rejects beyond the first of a shard: CSV files in the blob store.
+reject_files = Table(
+    "reject_files",
+    metadata,
+    Column("job_id", Uuid, primary_key=True),
+    Column("first_row", BigInteger, primary_key=True),
+    Column("tenant_id", Uuid, nullable=False),
+    Column("shard", Integer, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("rejects", Integer, nullable=False),
+    _of_job(),
 )

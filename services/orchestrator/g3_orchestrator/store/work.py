@@ -18,8 +18,9 @@ from g3_orchestrator.states import JobState, StageName, StageState, check
 from g3_orchestrator.store.documents import candidate_out, dropped_out, match_out, place_out, seconds
 from g3_orchestrator.store.engine import direct
 from g3_orchestrator.store.port import JOBS_CHANNEL, OUTBOX_CHANNEL
+from g3_orchestrator.store.run_work import PostgresRunWork
 
-_THIS = "WHERE job_id = %(job)s AND name = %(stage)s"
+_THIS = "WHERE job_id = %(job)s AND name = %(stage)s AND shard = %(shard)s"
 
 _LEASE = f"""
     UPDATE stages SET state = 'leased', claim_id = %(claim)s, claimed_at = coalesce(claimed_at, now()),
@@ -33,14 +34,18 @@ _RENEW = f"""
 _RING = f"""
     WITH rung AS (
         UPDATE stages SET state = 'pending', wake_at = least(now() + CAST(%(again)s AS interval), budget_until) {_THIS}
-        RETURNING job_id, tenant_id, name, attempt
+        RETURNING job_id, tenant_id, name, shard, attempt
     )
-    INSERT INTO outbox (job_id, tenant_id, stage, attempt) SELECT job_id, tenant_id, name, attempt FROM rung
-    WHERE NOT EXISTS (SELECT 1 FROM outbox o WHERE o.job_id = %(job)s AND o.stage = %(stage)s AND o.sent_at IS NULL
-                      AND o.attempt = rung.attempt)"""
+    INSERT INTO outbox (job_id, tenant_id, stage, shard, attempt)
+    SELECT job_id, tenant_id, name, shard, attempt FROM rung
+    WHERE NOT EXISTS (SELECT 1 FROM outbox o WHERE o.job_id = %(job)s AND o.stage = %(stage)s AND o.shard = %(shard)s
+                      AND o.sent_at IS NULL AND o.attempt = rung.attempt)"""
 _RETRY = f"""
     UPDATE stages SET state = 'pending', attempt = attempt + 1, rings = 0, claim_id = NULL, lease_until = NULL,
         reason = %(reason)s, wake_at = least(now() + CAST(%(delay)s AS interval), budget_until) {_THIS}"""
+_RELEASE = f"""
+    UPDATE stages SET state = 'pending', progressed = attempt, attempt = attempt + 1, rings = 0, claim_id = NULL,
+        lease_until = NULL, reason = %(reason)s, wake_at = least(now(), budget_until) {_THIS}"""
 _CLOSE = f"""
     UPDATE stages SET state = %(state)s, reason = %(reason)s, ended_at = now(), wake_at = NULL,
         lease_until = NULL {_THIS}"""
@@ -110,6 +115,7 @@ class PostgresStageWork:
         self.stage = stage
         self.now = now
         self.notes = notes
+        self.run = PostgresRunWork(connection, stage, notes)
 
     def lease(self, claim_id: str, lease_s: float) -> None:
         """See StageWork.lease."""
@@ -135,6 +141,12 @@ class PostgresStageWork:
         self._step(StageState.PENDING)
         self.stage = replace(self.stage, attempt=self.stage.attempt + 1)
         self._run(_RETRY, delay=seconds(delay_s), reason=reason)
+
+    def release(self, reason: str) -> None:
+        """See StageWork.release."""
+        self._step(StageState.PENDING)
+        self._run(_RELEASE, reason=reason)
+        self.stage = replace(self.stage, attempt=self.stage.attempt + 1, progressed=self.stage.attempt)
 
     def finish(self) -> None:
         """See StageWork.finish."""
@@ -193,6 +205,11 @@ class PostgresStageWork:
         )
         self._run(_SUCCEED)
 
+    def conclude(self) -> None:
+        """See StageWork.conclude."""
+        self._moves(JobState.SUCCEEDED)
+        self._run(_MOVE, state=self.job.state.value)
+
     def fail(self, failure: Failure) -> None:
         """See StageWork.fail."""
         self._moves(JobState.FAILED)
@@ -208,5 +225,6 @@ class PostgresStageWork:
         self.notes.append((JOBS_CHANNEL, f"{self.job.tenant_id}/{self.job.job_id}"))
 
     def _run(self, statement: str, **values: object) -> psycopg.Cursor[dict[str, Any]]:
-        ids = {"job": self.job.job_id, "tenant": self.job.tenant_id, "stage": self.stage.name.value}
+        stage = self.stage
+        ids = {"job": stage.job_id, "tenant": stage.tenant_id, "stage": stage.name.value, "shard": stage.shard}
         return direct(self._connection, statement, ids | values)
