@@ -15,19 +15,34 @@ from tests.servers import references as sampled
 from tests.servers.references import DIMENSION, MODEL, new_name
 
 FILLED = 300
+SAMPLED = 400
+"""References, about, that `farthest` is searched among on Milvus where the index is approximate."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A core takes half a minute for each kind of index: two of its four are built with every change."""
+    for item in items:
+        if "milvus-core-IVF_FLAT" in item.name or "milvus-core-IVF_SQ8" in item.name:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(
     scope="module",
     params=["faiss", "milvus-lite", pytest.param("milvus-core", marks=pytest.mark.needs("milvus-core"))],
 )
-def opened(request: pytest.FixtureRequest) -> Callable[[Path], Index]:
+def technology(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def opened(technology: str, request: pytest.FixtureRequest) -> Callable[[Path], Index]:
     """From a folder, for FAISS, to a new object on what it holds; on Milvus every object is on the shared server."""
-    if request.param == "faiss":
+    if technology == "faiss":
         return lambda folder: FaissIndex(folder, "cpu")
-    core = request.param == "milvus-core"
+    core = technology == "milvus-core"
     uri = str(request.getfixturevalue("milvus_core_uri" if core else "milvus_lite_uri"))
-    options = MilvusOptions(consistency="Strong" if core else "Session")
+    options = MilvusOptions(consistency="Strong" if core else "Session", sample_rows=SAMPLED)
     return lambda _: MilvusIndex(uri, options=options)
 
 

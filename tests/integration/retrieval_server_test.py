@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from g3_geography import Coordinates
 from g3_kit import grpc_client
-from g3_kit.errors import Conflict, Mismatch, Missing, Rejected, TooLarge, Unavailable
+from g3_kit.errors import Conflict, Late, Mismatch, Missing, Rejected, TooLarge, Unavailable, Unmet
 from g3_protos.geography.v1 import geography_pb2
 from g3_protos.retrieval.v1 import retrieval_pb2 as pb
 from g3_protos.retrieval.v1.retrieval_pb2_grpc import RetrievalServiceStub
@@ -27,7 +27,7 @@ from g3_retrieval.references import ImageVectors, Reference, ReferenceVectors
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.servers.milvus import MilvusLite, free_port, milvus_lite
-from tests.servers.references import DIMENSION, MODEL, OTHER_MODEL, photo, query, sample
+from tests.servers.references import DIMENSION, MODEL, OTHER_MODEL, clustered, photo, query, sample, taken
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -211,6 +211,72 @@ def test_a_listing_gives_everything_page_after_page(stub: RetrievalServiceStub) 
     assert (list(bare.vectors), bare.next_page_token) == ([], "")
     with pytest.raises(Rejected):
         stub.ListReferences(pb.ListReferencesRequest(page_token="none of ours"))
+
+
+def test_a_kind_of_index_is_asked_for_measured_and_published(stub: RetrievalServiceStub) -> None:
+    stored = clustered(1_200, dimension=DIMENSION)
+    wish = pb.CreateCollectionRequest(
+        collection="graph", dimension=DIMENSION, model=MODEL, kind=pb.INDEX_KIND_HNSW_SQ, expected_references=1_200
+    )
+    made = stub.CreateCollection(wish).collection
+    assert (made.kind, made.build_parameters["M"], made.search_parameters["ef"]) == (wish.kind, "32", "128")
+    assert made.index in ("milvus/HNSW_SQ", "faiss/hnsw_sq")
+    for start in range(0, 1_200, 600):
+        some = taken(stored, slice(start, start + 600))
+        assert stub.Upsert(pb.UpsertRequest(collection="graph", model=MODEL, references=items(some))).written == 600
+    asked = pb.MeasureRecallRequest(collection="graph", sample=20, k=5, seed=7)
+    measured = stub.MeasureRecall(asked, timeout=60)
+    assert (measured.collection, measured.references, measured.sample, measured.k) == ("graph", 1_200, 20, 5)
+    assert measured.similar.mean > 0.9
+    assert 0.0 <= measured.similar.worst <= measured.similar.mean
+    assert measured.farthest.mean == 1.0
+
+    asked.collection = ""
+    refused = stub.Publish.future(pb.PublishRequest(collection="graph", alias="gate", minimum_recall=1.1, recall=asked))
+    assert isinstance(refused.exception(), Rejected)
+    published = stub.Publish(pb.PublishRequest(collection="graph", alias="gate", minimum_recall=0.9, recall=asked))
+    assert (published.previous, published.recall) == ("", measured)
+    assert stub.Describe(pb.DescribeRequest(collection="gate")).collection.kind == pb.INDEX_KIND_HNSW_SQ
+    found = stub.Search(ask("gate", dissimilar=3, dissimilar_kind=pb.DISSIMILAR_FARTHEST))
+    assert (len(found.similar), len(found.dissimilar), found.farthest_sample) == (5, 3, measured.farthest_sample)
+
+    wish.kind = pb.INDEX_KIND_FLAT
+    with pytest.raises(Conflict):
+        stub.CreateCollection(wish)
+    wish.collection, wish.kind = "cagra", pb.INDEX_KIND_GPU_CAGRA
+    call = stub.CreateCollection.future(wish)
+    assert isinstance(call.exception(), Unmet)
+    assert call.code() is grpc.StatusCode.FAILED_PRECONDITION
+    wish.kind = 17  # type: ignore[assignment]
+    with pytest.raises(Rejected):
+        stub.CreateCollection(wish)
+
+
+def test_a_collection_without_references_does_not_pass_the_gate(stub: RetrievalServiceStub) -> None:
+    create(stub, "hollow")
+    call = stub.Publish.future(pb.PublishRequest(collection="hollow", alias="never", minimum_recall=0.5))
+    assert isinstance(call.exception(), Unmet)
+    assert call.code() is grpc.StatusCode.FAILED_PRECONDITION
+    with pytest.raises(Missing):
+        stub.Describe(pb.DescribeRequest(collection="never"))
+
+
+def test_a_measurement_ends_with_its_caller_and_goes_on_with_the_next(stub: RetrievalServiceStub) -> None:
+    create(stub, "cut", sample(1_000))
+    create(stub, "cut", sample(1_000, seed=1, prefix="more"))
+    asked = pb.MeasureRecallRequest(collection="cut", sample=200)
+    tries, measured = 0, None
+    while measured is None:
+        tries += 1
+        assert tries < 200
+        try:
+            measured = stub.MeasureRecall(asked, timeout=0.15)
+        except (Late, Conflict):
+            # Late, or the call before has not noticed yet that nobody waits for it.
+            time.sleep(0.1)
+    assert tries > 1
+    assert (measured.references, measured.sample) == (2_000, 200)
+    assert measured.similar.mean == 1.0
 
 
 def test_one_broken_reference_never_fails_its_neighbours(stub: RetrievalServiceStub) -> None:

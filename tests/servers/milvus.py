@@ -23,6 +23,7 @@ from typing import Self
 
 CACHE = Path(__file__).resolve().parents[2] / ".cache"
 CORE_VERSION = "2.3.5"
+_STARTS = 3
 
 # The wheel's own launcher starts a grandchild that outlives it; this one becomes the server, so that its pid is known.
 _CORE = """
@@ -93,11 +94,20 @@ class MilvusProcess(ABC):
         """What to run."""
 
     def start(self) -> None:
-        """Start on the same folder and port, and wait until it answers a call."""
+        """Start on the same folder and port, and wait until it answers a call.
+
+        Three times if need be: on a busy machine the core's etcd may change its leader while the others register, and
+        the one that was refused then never comes up.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(self.command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        self._wait()
+        for _ in range(_STARTS):
+            with (self.folder / "server.log").open("ab") as log:
+                self._process = subprocess.Popen(self.command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            if self._came_up(self._ready_s / _STARTS):
+                return
+            self.kill()
+        tail = (self.folder / "server.log").read_bytes()[-2000:].decode(errors="replace")
+        raise RuntimeError(f"{type(self).__name__} did not start:\n{tail}")
 
     def kill(self) -> None:
         """SIGKILL: no chance to flush anything."""
@@ -118,22 +128,20 @@ class MilvusProcess(ABC):
             self._process.wait(10)
         self._process = None
 
-    def _wait(self) -> None:
+    def _came_up(self, within_s: float) -> bool:
         # Asked by a process of its own: pymilvus keeps connections of this one alive for ever.
         asks = (
             "import sys; from pymilvus import MilvusClient; "
             "c = MilvusClient(uri=sys.argv[1], timeout=5); c.list_collections(timeout=5)"
         )
-        ends = time.monotonic() + self._ready_s
+        ends = time.monotonic() + within_s
         while time.monotonic() < ends:
             if self._process is None or self._process.poll() is not None:
                 break
             if _listens(self.port) and self._answers(asks):
-                return
+                return True
             time.sleep(0.2)
-        tail = (self.folder / "server.log").read_bytes()[-2000:].decode(errors="replace")
-        self.stop()
-        raise RuntimeError(f"{type(self).__name__} did not start:\n{tail}")
+        return False
 
     def _answers(self, asks: str) -> bool:
         asked = subprocess.run(

@@ -82,6 +82,18 @@ def sample(count: int, *, seed: int = 0, dimension: int = DIMENSION, prefix: str
     return ReferenceVectors(references, clip, text_aligned, gps_aligned)
 
 
+def clustered(count: int, *, dimension: int = 32, clusters: int = 60, seed: int = 0) -> ReferenceVectors:
+    """As `sample`, with vectors about `clusters` centres: what photos look like, and where approximate search errs."""
+    drawn, generator = sample(count, seed=seed, dimension=dimension), np.random.default_rng([seed, 1])
+    member = generator.integers(clusters, size=count)
+
+    def near() -> NDArray[np.float32]:
+        centres = unit(generator.normal(size=(clusters, dimension)))
+        return unit(centres[member] + 0.6 * unit(generator.normal(size=(count, dimension))))
+
+    return ReferenceVectors(drawn.references, near(), near(), near())
+
+
 def named(ids: Sequence[str], *, seed: int = 0, texts: Sequence[str] = ()) -> ReferenceVectors:
     """References with these ids, and with `texts` as authors and names of places."""
     drawn = sample(len(ids), seed=seed)

@@ -11,13 +11,13 @@ RankedBy = Callable[[Vectors], Ranked]
 """From a query, float32 [3d], to the ranked list of the references that pass the search's filter."""
 
 
-def answer(search: Search, ranked_by: RankedBy) -> tuple[tuple[Match, ...], tuple[Match, ...]]:
-    """The similar and the dissimilar references of a search."""
+def answer(search: Search, ranked_by: RankedBy, exactly_by: RankedBy) -> tuple[tuple[Match, ...], tuple[Match, ...]]:
+    """The similar and the dissimilar references of a search; `exactly_by` misses none, for the farthest."""
     query = search.vectors.query(search.retrieval_vector)
     similar = top(ranked_by(query), search.similar)
     dissimilar: list[Match] = []
     if search.dissimilar_kind is Dissimilar.FARTHEST:
-        dissimilar = farthest(ranked_by(-query), search.dissimilar)
+        dissimilar = farthest(exactly_by(-query), search.dissimilar)
     elif search.dissimilar_kind is Dissimilar.HARD:
         dissimilar = hard(ranked_by(query), search.dissimilar, {match.reference.id for match in similar})
     return tuple(similar), tuple(dissimilar)

@@ -26,7 +26,6 @@ def open_index(settings: RetrievalSettings) -> Index:
     from g3_retrieval.milvus_schema import MilvusOptions
 
     options = MilvusOptions(
-        index=settings.milvus_index,
         consistency=settings.milvus_consistency,
         deadline_s=settings.milvus_deadline_s,
     )
@@ -46,7 +45,8 @@ def start(settings: RetrievalSettings, health: Health, stack: ExitStack) -> Grpc
         health=health,
         limits=Limits(threads=settings.retrieval_threads),
     )
-    server.add(add_RetrievalServiceServicer_to_server, RetrievalServicer(Retrieval(index)), SERVICE_NAME)
+    retrieval = Retrieval(index, settings.retrieval_kind)
+    server.add(add_RetrievalServiceServicer_to_server, RetrievalServicer(retrieval), SERVICE_NAME)
     server.start()
     stack.callback(server.stop)
     return server

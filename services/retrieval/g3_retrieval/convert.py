@@ -9,7 +9,9 @@ from g3_protos.geography.v1 import geography_pb2
 from g3_protos.retrieval.v1 import retrieval_pb2
 from g3_protos.vector.v1 import vector_pb2
 
+from g3_retrieval.kinds import IndexKind
 from g3_retrieval.listing import Page
+from g3_retrieval.recall import USUAL, Measured, Question, Recall
 from g3_retrieval.references import (
     Collection,
     Dissimilar,
@@ -159,7 +161,48 @@ def collection(noun: Collection) -> retrieval_pb2.Collection:
         count=noun.count,
         aliases=noun.aliases,
         index=noun.index,
+        kind=retrieval_pb2.IndexKind.Value(f"INDEX_KIND_{noun.plan.kind}"),
+        build_parameters={name: str(value) for name, value in noun.plan.build.items()},
+        search_parameters={name: str(value) for name, value in noun.plan.search.items()},
+        farthest_sample=noun.sample.size if noun.sample else 0,
     )
+
+
+def kind_of(value: "retrieval_pb2.IndexKind.ValueType") -> IndexKind | None:
+    """A kind of index; None when unspecified. Raises `Rejected`."""
+    if value == retrieval_pb2.INDEX_KIND_UNSPECIFIED:
+        return None
+    if value not in retrieval_pb2.IndexKind.values():
+        raise Rejected("kind is no value of this contract", field="kind")
+    return IndexKind(retrieval_pb2.IndexKind.Name(value).removeprefix("INDEX_KIND_"))
+
+
+def question_of(message: retrieval_pb2.MeasureRecallRequest) -> Question:
+    """How recall is measured."""
+    return Question(
+        message.sample or USUAL.sample,
+        message.k or USUAL.k,
+        message.seed,
+        message.noise if message.HasField("noise") else USUAL.noise,
+    )
+
+
+def measured(noun: Measured) -> retrieval_pb2.MeasureRecallResponse:
+    """What was measured as a message."""
+    return retrieval_pb2.MeasureRecallResponse(
+        collection=noun.collection,
+        similar=_recall(noun.similar),
+        hard=_recall(noun.hard),
+        farthest=_recall(noun.farthest),
+        references=noun.references,
+        sample=noun.sample,
+        k=noun.k,
+        farthest_sample=noun.farthest_sample,
+    )
+
+
+def _recall(noun: Recall) -> retrieval_pb2.Recall:
+    return retrieval_pb2.Recall(mean=noun.mean, worst=noun.worst, perfect=noun.perfect)
 
 
 def item_error(error: G3Error) -> vector_pb2.ItemError:

@@ -13,7 +13,9 @@ from g3_kit.errors import Missing
 from numpy.typing import NDArray
 
 from g3_retrieval.answers import answer, answers
+from g3_retrieval.faiss_approximate import FaissApproximate
 from g3_retrieval.faiss_segments import FaissSegments, Segment
+from g3_retrieval.kinds import Plan
 from g3_retrieval.listing import Page
 from g3_retrieval.ranking import Ranked
 from g3_retrieval.references import (
@@ -30,18 +32,25 @@ from g3_retrieval.references import (
 
 _GPU_MOST = 2_048
 """The most neighbours that FAISS finds on a GPU at once."""
+_GRAPH_MOST = 4_096
+"""Neighbours beyond which comparing every row costs no more than walking an approximate index."""
+_SHARE_FOR_A_GRAPH = 0.1
+"""When a filter lets less than this share of the rows pass, a graph is mostly walked in vain: they are compared all."""
+_Nearest = Callable[[Vectors, int, NDArray[np.bool_]], tuple[NDArray[np.float32], NDArray[np.int64]]]
 
 
 class FaissCollection:
     """Rows are appended; a replaced one is marked dead, and the index is made anew when a quarter is dead."""
 
-    def __init__(self, version: Version, folder: Path, device: int | None) -> None:
+    def __init__(self, version: Version, plan: Plan, folder: Path, device: int | None) -> None:
         """Replay what `folder` holds. `device` is the number of a GPU, None for the CPU."""
         self.version = version
+        self.plan = plan
         self.dropped = False
         self.lock = threading.RLock()
         self._device = device
         self._gpu: faiss.Index | None = None
+        self._approximate: FaissApproximate | None = None
         self._in_order: list[str] | None = None
         self._segments = FaissSegments(folder)
         self._clear()
@@ -67,17 +76,34 @@ class FaissCollection:
         with self.lock:
             self._alive()
             mask = self._passing(search.filter)
-            return answer(search, lambda query: self._ranked(query, mask))
+            nearest = self._search_of(mask)
+            return answer(
+                search,
+                lambda query: self._ranked(query, mask, nearest),
+                lambda query: self._ranked(query, mask, self._nearest),
+            )
+
+    def seal(self) -> None:
+        """See `Index.seal`. Searches and writes wait meanwhile."""
+        with self.lock:
+            self._alive()
+            if not self.plan.kind.approximate or not self._index.ntotal:
+                return
+            if self._approximate is None:
+                self._approximate = FaissApproximate(self._index, self.plan)
+            else:
+                self._approximate.extend(self._index)
 
     def search_many(self, search: ManySearch) -> tuple[tuple[Match, ...], ...]:
         """The similar references of each photo, all of one moment."""
         with self.lock:
             self._alive()
             mask = self._passing(search.filter)
+            nearest = self._search_of(mask)
             return answers(
                 search,
-                lambda queries, limit: self._best(queries, limit, mask),
-                lambda query: self._ranked(query, mask),
+                lambda queries, limit: self._best(queries, limit, mask, nearest),
+                lambda query: self._ranked(query, mask, nearest),
             )
 
     def held(self, ids: Sequence[str]) -> Sequence[str]:
@@ -111,6 +137,8 @@ class FaissCollection:
         self._live: list[bool] = []
         self._in_order = None
         self._gpu = None
+        # Rows get new numbers: what is approximate is made again when next sealed, and searches are exact until then.
+        self._approximate = None
 
     def _add(self, segment: Segment) -> None:
         for reference in segment.references:
@@ -158,15 +186,20 @@ class FaissCollection:
     def _each(self, passes: Callable[[Reference], bool]) -> NDArray[np.bool_]:
         return np.fromiter((passes(reference) for reference in self._references), bool, len(self._references))
 
-    def _ranked(self, query: Vectors, mask: NDArray[np.bool_]) -> Ranked:
-        return lambda limit: self._best(query[None, :], limit, mask)[0]
+    def _search_of(self, mask: NDArray[np.bool_]) -> _Nearest:
+        """How the rows that pass are searched: by the approximate index where that pays."""
+        walked = self._approximate is not None and mask.mean() >= _SHARE_FOR_A_GRAPH
+        return self._near if walked else self._nearest
 
-    def _best(self, queries: Vectors, limit: int, mask: NDArray[np.bool_]) -> list[list[Match]]:
+    def _ranked(self, query: Vectors, mask: NDArray[np.bool_], nearest: _Nearest) -> Ranked:
+        return lambda limit: self._best(query[None, :], limit, mask, nearest)[0]
+
+    def _best(self, queries: Vectors, limit: int, mask: NDArray[np.bool_], nearest: _Nearest) -> list[list[Match]]:
         """The best `limit` of each query, float32 [q, 3d]."""
         count = min(limit, int(mask.sum()))
         if count == 0:
             return [[] for _ in queries]
-        products, rows = self._nearest(np.ascontiguousarray(queries), count, mask)
+        products, rows = nearest(np.ascontiguousarray(queries), count, mask)
         return [
             [
                 Match(self._references[row], similarity(float(product)))
@@ -188,6 +221,28 @@ class FaissCollection:
             selector = faiss.IDSelectorBitmap(bits)
             products, rows = self._index.search(asked, count, params=faiss.SearchParameters(sel=selector))
         return products, rows
+
+    def _near(
+        self, asked: Vectors, count: int, mask: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """As `_nearest`, probably: candidates of the approximate index and every row it does not cover, compared."""
+        approximate = self._approximate
+        if approximate is None or count > _GRAPH_MOST:
+            return self._nearest(asked, count, mask)
+        found = [self._near_one(approximate, one, count, mask) for one in asked]
+        return np.concatenate([products for products, _ in found]), np.concatenate([rows for _, rows in found])
+
+    def _near_one(
+        self, approximate: FaissApproximate, asked: Vectors, count: int, mask: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        covered = len(approximate)
+        near = approximate.candidates(asked, count, mask[:covered])
+        rows = np.concatenate([near, covered + np.flatnonzero(mask[covered:])])
+        if len(rows) < count:
+            return self._nearest(asked[None, :], count, mask)
+        products = self._index.reconstruct_batch(rows) @ asked
+        best = np.argsort(-products, kind="stable")[:count]
+        return products[best][None, :], rows[best][None, :]
 
     def _on_gpu(self) -> faiss.Index:
         if self._gpu is None:

@@ -12,8 +12,10 @@ from typing import TypeVar
 import faiss
 from g3_kit.errors import Conflict, Missing, Rejected, Unavailable
 
+from g3_retrieval import faiss_approximate
 from g3_retrieval.faiss_collection import FaissCollection
 from g3_retrieval.faiss_segments import sync_folder, write_whole
+from g3_retrieval.kinds import WISHED_USUALLY, IndexKind, Plan, Sample, Wish
 from g3_retrieval.listing import Page
 from g3_retrieval.references import Collection, Filter, Found, FoundMany, ManySearch, ReferenceVectors, Search, Version
 
@@ -43,10 +45,15 @@ class FaissIndex:
         self._aliases: dict[str, str] = self._read_aliases()
         self._collections: dict[str, FaissCollection] = {}
         for stated in sorted(folder.glob("*/version.json")):
-            version = Version(**json.loads(stated.read_bytes()))
-            self._collections[version.name] = FaissCollection(version, stated.parent, self._device)
+            told = json.loads(stated.read_bytes())
+            plan = Plan.of_json(told.pop("index")) if "index" in told else Plan(IndexKind.FLAT)
+            there = FaissCollection(Version(**told), plan, stated.parent, self._device)
+            self._collections[there.version.name] = there
+            if self._aliases_of(there.version.name):
+                # Approximate indexes are not kept on disk.
+                there.seal()
 
-    def create(self, collection: str, dimension: int, model: str) -> Collection:
+    def create(self, collection: str, dimension: int, model: str, wish: Wish = WISHED_USUALLY) -> Collection:
         """See `Index.create`."""
         wanted = Version(collection, model, dimension)
         with self._lock:
@@ -54,9 +61,11 @@ class FaissIndex:
                 raise Conflict(f"{collection!r} is an alias", field="collection")
             existing = self._collections.get(collection)
             if existing is None:
-                self._collections[collection] = self._make(wanted)
+                self._collections[collection] = self._make(wanted, faiss_approximate.plan(wish, 3 * dimension))
             elif existing.version != wanted:
                 raise Conflict(f"{collection!r} exists with another model or dimension", field="collection")
+            elif wish.kind not in (IndexKind.AUTO, existing.plan.kind):
+                raise Conflict(f"{collection!r} exists as {existing.plan.kind}, not {wish.kind}", field="kind")
         return self.describe(collection)
 
     def version(self, collection: str) -> Version:
@@ -75,6 +84,7 @@ class FaissIndex:
 
     def publish(self, collection: str, alias: str) -> str:
         """See `Index.publish`."""
+        self.seal(collection)
         with self._lock:
             self._collection(collection)
             if alias in self._collections:
@@ -84,6 +94,15 @@ class FaissIndex:
             write_whole(self._folder / "aliases.json", json.dumps(aliases).encode())
             self._aliases = aliases
         return previous
+
+    def seal(self, collection: str) -> None:
+        """See `Index.seal`."""
+        self._collection(collection).seal()
+
+    def sample(self, version: Version) -> Sample | None:
+        """See `Index.sample`: farthest looks at every row."""
+        self._collection(version.name)
+        return None
 
     def drop(self, collection: str) -> None:
         """See `Index.drop`."""
@@ -170,9 +189,9 @@ class FaissIndex:
 
     def _described(self, there: FaissCollection) -> Collection:
         version = there.version
-        index = "faiss/flat" if self._device is None else "faiss/flat-gpu"
+        index = f"faiss/{there.plan.kind.lower()}" + ("" if self._device is None else "-gpu")
         aliases = self._aliases_of(version.name)
-        return Collection(version.name, version.dimension, version.model, len(there), aliases, index)
+        return Collection(version.name, version.dimension, version.model, len(there), aliases, index, there.plan)
 
     def _aliases_of(self, collection: str) -> tuple[str, ...]:
         return tuple(sorted(alias for alias, named in self._aliases.items() if named == collection))
@@ -181,7 +200,7 @@ class FaissIndex:
         path = self._folder / "aliases.json"
         return dict(json.loads(path.read_bytes())) if path.exists() else {}
 
-    def _make(self, version: Version) -> FaissCollection:
+    def _make(self, version: Version, plan: Plan) -> FaissCollection:
         folder = self._folder / version.name
         if folder.exists():
             # Left behind by a drop that was cut off.
@@ -192,8 +211,9 @@ class FaissIndex:
             raise Unavailable("the index cannot write to its folder") from error
         sync_folder(self._folder)
         stated = {"name": version.name, "model": version.model, "dimension": version.dimension}
+        stated = {**stated, "index": plan.as_json()}
         write_whole(folder / "version.json", json.dumps(stated).encode())
-        return FaissCollection(version, folder, self._device)
+        return FaissCollection(version, plan, folder, self._device)
 
 
 def _gpu(device: str) -> int | None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from g3_retrieval.kinds import WISHED_USUALLY, Sample, Wish
 from g3_retrieval.listing import Page
 from g3_retrieval.references import Collection, Filter, Found, FoundMany, ManySearch, ReferenceVectors, Search, Version
 
@@ -13,10 +14,11 @@ class Index(Protocol):
     Names of versions and of aliases are one space: a name is never both.
     """
 
-    def create(self, collection: str, dimension: int, model: str) -> Collection:
-        """Make a version; a repeat is harmless.
+    def create(self, collection: str, dimension: int, model: str, wish: Wish = WISHED_USUALLY) -> Collection:
+        """Make a version, indexed as wished; a repeat is harmless, and one that wishes for AUTO takes what is there.
 
-        Raises `Conflict` when it exists with another model or dimension, or an alias has that name.
+        Raises `Conflict` when it exists with another model, dimension or kind, or an alias has that name; `Unmet` when
+        the technology cannot build that kind.
         """
 
     def version(self, collection: str) -> Version:
@@ -33,16 +35,25 @@ class Index(Protocol):
         """
 
     def publish(self, collection: str, alias: str) -> str:
-        """Point `alias` at a version; gives the version it named before, or "".
+        """Seal a version and point `alias` at it; gives the version it named before, or "".
 
         Raises `Missing` when there is no such version, `Conflict` when a version is named like the alias.
         """
+
+    def seal(self, collection: str) -> None:
+        """Have what was written so far searched at full speed and through the index; waits for that.
+
+        Raises `Missing`, `Unavailable` when it takes too long.
+        """
+
+    def sample(self, version: Version) -> Sample | None:
+        """What `farthest` is searched among; None when that is every reference. Raises `Missing`."""
 
     def drop(self, collection: str) -> None:
         """Remove a version. Raises `Missing`, or `Conflict` while an alias points at it."""
 
     def search(self, search: Search) -> Found:
-        """Find references. Raises `Missing`, `Mismatch`; `NotYet` for farthest on an index that is not exact."""
+        """Find references. Raises `Missing`, `Mismatch`. `farthest` is exact, over all or over `sample`."""
 
     def search_many(self, search: ManySearch) -> FoundMany:
         """The similar references of many photos, at least one: as many `search`es give. Raises as that does."""

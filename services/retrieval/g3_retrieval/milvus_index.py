@@ -6,40 +6,23 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import numpy as np
-from g3_kit.errors import Conflict, Missing, NotYet, Unavailable
+from g3_kit.errors import Conflict, Missing, Unavailable
 from pymilvus import MilvusClient
 from pymilvus.exceptions import MilvusException
 
-from g3_retrieval.answers import answer, answers
+from g3_retrieval import milvus_kinds
+from g3_retrieval.kinds import WISHED_USUALLY, IndexKind, Plan, Sample, Wish
 from g3_retrieval.listing import Page
 from g3_retrieval.milvus_calls import translated
 from g3_retrieval.milvus_catalogue import MilvusCatalogue, physical
+from g3_retrieval.milvus_edition import Edition
 from g3_retrieval.milvus_expressions import expression, one_of
+from g3_retrieval.milvus_plans import MilvusPlans
 from g3_retrieval.milvus_rows import MilvusRows
-from g3_retrieval.milvus_schema import (
-    FIELDS,
-    MilvusOptions,
-    columns,
-    index_params,
-    match,
-    reference,
-    schema,
-    search_params,
-)
-from g3_retrieval.ranking import Ranked
-from g3_retrieval.references import (
-    Collection,
-    Dissimilar,
-    Filter,
-    Found,
-    FoundMany,
-    ManySearch,
-    Match,
-    ReferenceVectors,
-    Search,
-    Vectors,
-    Version,
-)
+from g3_retrieval.milvus_sample import MilvusSamples
+from g3_retrieval.milvus_schema import FIELDS, MilvusOptions, columns, reference
+from g3_retrieval.milvus_search import MilvusSearch
+from g3_retrieval.references import Collection, Filter, Found, FoundMany, ManySearch, ReferenceVectors, Search, Version
 
 _HELD_AT_ONCE = 4_000
 
@@ -54,15 +37,18 @@ class MilvusIndex:
         self._options = options or MilvusOptions()
         with translated():
             self._client = MilvusClient(uri=uri, token=token, timeout=self._options.deadline_s)
-        self._rows = MilvusRows(self._client, self._options)
+            self._edition = Edition(str(self._client.get_server_version(timeout=self._options.deadline_s)))
+        self._plans = MilvusPlans(self._client, self._edition, self._options)
+        self._rows = MilvusRows(self._client, self._edition, self._options, self._plans.load)
+        self._samples = MilvusSamples(self._client, self._rows, self._plans, self._options)
+        self._asked = MilvusSearch(self._rows, self._plans, self._samples)
         self._catalogue = MilvusCatalogue(self._client, self._options.deadline_s)
         self._writing: dict[str, threading.RLock] = {}
         self._locks = threading.Lock()
         self._naming = threading.RLock()
-        self._index_types: dict[str, str] = {}
         self._sealed: set[str] = set()
 
-    def create(self, collection: str, dimension: int, model: str) -> Collection:
+    def create(self, collection: str, dimension: int, model: str, wish: Wish = WISHED_USUALLY) -> Collection:
         """See `Index.create`. A creation that was cut off half-way is completed by the repeat."""
         wanted = Version(collection, model, dimension)
         with self._naming:
@@ -73,9 +59,12 @@ class MilvusIndex:
                 raise Conflict(f"{collection!r} exists with another model or dimension", field="collection")
             with translated(collection):
                 if existing is None:
-                    self._make(wanted)
+                    self._make(wanted, wish)
                 else:
-                    self._rows.load(physical(wanted))
+                    kept = self._plans.of(wanted)
+                    if wish.kind not in (IndexKind.AUTO, kept.kind):
+                        raise Conflict(f"{collection!r} exists as {kept.kind}, not {wish.kind}", field="kind")
+                    self._complete(wanted, kept)
             self._catalogue.versions()
         return self.describe(collection)
 
@@ -98,11 +87,13 @@ class MilvusIndex:
             for reference, vector in zip(written.references, vectors, strict=True)
         ]
         try:
+            plan = self._plans.of(version)
             with self._lock_of(collection):
                 self._sealed.discard(physical(version))
+                self._samples.upsert(version, plan, rows)
                 self._rows.upsert(physical(version), rows)
         except Missing:
-            self._catalogue.forget(collection)
+            self._forget(version)
             raise
         return len(rows)
 
@@ -118,7 +109,7 @@ class MilvusIndex:
             name = physical(versions[collection])
             with translated(collection):
                 # What is published must answer at once, also after a restart of Milvus has released it.
-                self._rows.load(name)
+                self._complete(versions[collection], self._plans.of(versions[collection]))
                 self._seal(versions[collection])
                 point = self._client.alter_alias if previous else self._client.create_alias
                 point(name, alias, timeout=self._options.deadline_s)
@@ -134,17 +125,16 @@ class MilvusIndex:
                 raise Conflict(f"{collection!r} is published as {', '.join(aliases)}", field="collection")
             with translated(collection):
                 self._client.drop_collection(physical(version), timeout=self._options.write_deadline_s)
-            self._catalogue.forget(collection)
-            self._index_types.pop(physical(version), None)
-            self._sealed.discard(physical(version))
+            self._samples.drop(version)
+            self._forget(version)
 
     def search(self, search: Search) -> Found:
         """See `Index.search`."""
-        return self._catalogue.with_version(search.collection, lambda version: self._search(search, version))
+        return self._catalogue.with_version(search.collection, lambda version: self._asked.answer(search, version))
 
     def search_many(self, search: ManySearch) -> FoundMany:
         """See `Index.search_many`."""
-        return self._catalogue.with_version(search.collection, lambda version: self._search_many(search, version))
+        return self._catalogue.with_version(search.collection, lambda version: self._asked.answer_many(search, version))
 
     def describe(self, name: str) -> Collection:
         """See `Index.describe`."""
@@ -158,6 +148,15 @@ class MilvusIndex:
             with suppress(Missing):
                 described.append(self._described(version))
         return described
+
+    def sample(self, version: Version) -> Sample | None:
+        """See `Index.sample`."""
+        plan = self._plans.of(version)
+        return self._samples.counted(version, plan) if plan.sampled_below else None
+
+    def seal(self, collection: str) -> None:
+        """See `Index.seal`."""
+        self._seal(self._catalogue.version(collection))
 
     def listed(self, version: Version, after: str, limit: int, wanted: Filter, with_vectors: bool) -> Page:
         """See `Index.listed`."""
@@ -196,19 +195,24 @@ class MilvusIndex:
         """See `Index.close`."""
         self._client.close()
 
-    def _make(self, version: Version) -> None:
-        name = physical(version)
-        self._client.create_collection(
-            name,
-            schema=schema(version),
-            index_params=index_params(self._options),
-            consistency_level="Strong",
-            timeout=self._options.write_deadline_s,
-        )
-        # For whoever looks at Milvus itself; the name stays the authority.
-        self._client.alter_collection_properties(
-            name, {"g3.model": version.model, "g3.dimension": str(version.dimension)}, timeout=self._options.deadline_s
-        )
+    def _make(self, version: Version, wish: Wish) -> None:
+        plan = milvus_kinds.plan(wish, 3 * version.dimension, self._edition, self._options.sample_rows)
+        # What a drop left behind that was cut off.
+        self._samples.drop(version)
+        self._forget(version)
+        self._plans.make(version, plan)
+        if plan.sampled_below:
+            self._samples.make(version)
+
+    def _complete(self, version: Version, plan: Plan) -> None:
+        self._plans.load(physical(version))
+        if plan.sampled_below:
+            self._samples.make(version)
+
+    def _forget(self, version: Version) -> None:
+        self._catalogue.forget(version.name)
+        self._plans.forget(version)
+        self._sealed.discard(physical(version))
 
     def _lock_of(self, collection: str) -> threading.RLock:
         with self._locks:
@@ -216,51 +220,25 @@ class MilvusIndex:
 
     def _seal(self, version: Version) -> None:
         """Flush, only after writes or not knowing of any: it takes seconds, and servers limit how often they do it."""
-        name = physical(version)
+        name, plan = physical(version), self._plans.of(version)
         with self._lock_of(version.name):
-            if name not in self._sealed:
-                self._rows.flush(name)
-                self._sealed.add(name)
+            if name in self._sealed:
+                return
+            self._rows.flush(name)
+            if plan.sampled_below:
+                self._samples.flush(version)
+            self._plans.built(version, live=bool(self._catalogue.aliases(version)))
+            self._sealed.add(name)
 
     def _described(self, version: Version) -> Collection:
-        count = self._rows.count(physical(version))
-        aliases = self._catalogue.aliases(version)
-        index = f"milvus/{self._index_type(version)}"
-        return Collection(version.name, version.dimension, version.model, count, aliases, index)
-
-    def _index_type(self, version: Version) -> str:
-        name = physical(version)
-        if name not in self._index_types:
-            with translated(version.name):
-                described = self._client.describe_index(name, "vector", timeout=self._options.deadline_s)
-            self._index_types[name] = str((described or {}).get("index_type", "unknown"))
-        return self._index_types[name]
-
-    def _search(self, search: Search, version: Version) -> Found:
-        version.check(search.model, search.vectors.dimension)
-        if search.dissimilar_kind is Dissimilar.FARTHEST and self._index_type(version) != "FLAT":
-            raise NotYet("farthest is an exact search: this collection's index is approximate", field="dissimilar_kind")
-        similar, dissimilar = answer(search, lambda query: self._ranked(version, query, search.filter))
-        return Found(similar, dissimilar, version.name, version.model)
-
-    def _search_many(self, search: ManySearch, version: Version) -> FoundMany:
-        for vectors in search.vectors:
-            version.check(search.model, vectors.dimension)
-        passing = expression(search.filter)
-
-        def best(queries: Vectors, limit: int) -> Sequence[Sequence[Match]]:
-            params = search_params(self._index_type(version), limit)
-            found = self._rows.search_many(physical(version), list(queries), passing, limit, FIELDS, params)
-            return [[match(hit) for hit in hits] for hits in found]
-
-        similar = answers(search, best, lambda query: self._ranked(version, query, search.filter))
-        return FoundMany(similar, version.name, version.model)
-
-    def _ranked(self, version: Version, query: Vectors, wanted: Filter) -> Ranked:
-        passing = expression(wanted)
-
-        def ranked(limit: int) -> Sequence[Match]:
-            params = search_params(self._index_type(version), limit)
-            return [match(hit) for hit in self._rows.search(physical(version), query, passing, limit, FIELDS, params)]
-
-        return ranked
+        plan = self._plans.of(version)
+        return Collection(
+            version.name,
+            version.dimension,
+            version.model,
+            self._rows.count(physical(version)),
+            self._catalogue.aliases(version),
+            f"milvus/{milvus_kinds.TYPES[plan.kind]}",
+            plan,
+            self.sample(version),
+        )

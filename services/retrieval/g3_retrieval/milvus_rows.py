@@ -8,11 +8,11 @@ from g3_kit.errors import Missing
 from pymilvus import MilvusClient
 from pymilvus.exceptions import MilvusException
 
-from g3_retrieval.milvus_calls import NO_INDEX, NOT_LOADED, gone_under_the_call, translated
+from g3_retrieval.milvus_calls import NOT_LOADED, gone_under_the_call, translated
 from g3_retrieval.milvus_catalogue import parsed
 from g3_retrieval.milvus_edition import Edition
 from g3_retrieval.milvus_expressions import literal
-from g3_retrieval.milvus_schema import MilvusOptions, index_params
+from g3_retrieval.milvus_schema import MilvusOptions
 from g3_retrieval.references import Vectors
 
 Answer = TypeVar("Answer")
@@ -21,23 +21,14 @@ Answer = TypeVar("Answer")
 class MilvusRows:
     """Raises `Missing` for a collection that is not there (any more), `Unavailable` or `Late` as every call may."""
 
-    def __init__(self, client: MilvusClient, options: MilvusOptions) -> None:
-        """Ask `client`. Raises `Unavailable` when it does not say what it is."""
+    def __init__(
+        self, client: MilvusClient, edition: Edition, options: MilvusOptions, load: Callable[[str], None]
+    ) -> None:
+        """Ask `client`; `load` has it answer for a collection."""
         self._client = client
+        self._edition = edition
         self._options = options
-        with translated():
-            self._edition = Edition(str(client.get_server_version(timeout=options.deadline_s)))
-
-    def load(self, name: str) -> None:
-        """Have Milvus answer for it, with an index if a creation was cut off before it had one."""
-        deadline_s = self._options.write_deadline_s
-        try:
-            self._client.load_collection(name, timeout=deadline_s)
-        except MilvusException as error:
-            if error.code != NO_INDEX:
-                raise
-            self._client.create_index(name, index_params(self._options), timeout=deadline_s)
-            self._client.load_collection(name, timeout=deadline_s)
+        self._load = load
 
     def stands(self, name: str) -> None:
         """Raises `Missing` when it was dropped: a core answers calls that a drop overtakes with nothing."""
@@ -90,12 +81,6 @@ class MilvusRows:
             self.stands(name)
         return counted
 
-    def search(
-        self, name: str, query: Vectors, wanted: str, limit: int, fields: Sequence[str], params: dict[str, Any]
-    ) -> Sequence[Any]:
-        """The best `limit` hits that pass."""
-        return self.search_many(name, [query], wanted, limit, fields, params)[0]
-
     def search_many(
         self,
         name: str,
@@ -145,7 +130,7 @@ class MilvusRows:
                     raise
                 if error.code not in NOT_LOADED:
                     raise
-            self.load(name)
+            self._load(name)
             return ask()
 
 

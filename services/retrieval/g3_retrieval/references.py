@@ -9,6 +9,8 @@ from g3_geography import BoundingBox, Coordinates, Place
 from g3_kit.errors import Mismatch, Rejected
 from numpy.typing import NDArray
 
+from g3_retrieval.kinds import Plan, Sample
+
 Vectors = NDArray[np.float32]
 
 MAX_TEXT_BYTES = 200
@@ -253,6 +255,8 @@ class Found:
     collection: str
     """The version that answered."""
     model: str
+    farthest_sample: int = 0
+    """References that `farthest` was searched among when that is a sample; else 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +287,9 @@ class Collection:
     aliases: tuple[str, ...]
     index: str
     """Technology and type: "milvus/FLAT", "faiss/flat"."""
+    plan: Plan
+    sample: Sample | None = None
+    """What `farthest` is searched among; None: every reference."""
 
 
 def similarity(product: float) -> float:

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from g3_kit.errors import Rejected, TooLarge
 
 from g3_retrieval.index import Index
+from g3_retrieval.kinds import IndexKind, Wish
 from g3_retrieval.listing import Cursor, Page
+from g3_retrieval.recall import USUAL, Gauges, Measured, Question, Stopped, never
 from g3_retrieval.references import (
     MAX_DIMENSION,
     Collection,
@@ -38,17 +40,21 @@ MAX_EXCLUDED = 10_000
 class Retrieval:
     """The service over one index. Raises what `Index` raises, and `Rejected` or `TooLarge` on bad input."""
 
-    def __init__(self, index: Index) -> None:
-        """Ask `index`."""
+    def __init__(self, index: Index, usual_kind: IndexKind = IndexKind.FLAT) -> None:
+        """Ask `index`; collections are made of `usual_kind` unless told otherwise."""
         self._index = index
+        self._usual_kind = usual_kind
+        self._gauges = Gauges(index)
 
-    def create(self, collection: str, dimension: int, model: str) -> Collection:
-        """Make a version; see `Index.create`."""
+    def create(
+        self, collection: str, dimension: int, model: str, kind: IndexKind | None = None, expected: int = 0
+    ) -> Collection:
+        """Make a version, of the usual kind when None is told; see `Index.create`."""
         check_name(collection, "collection")
         check_model(model)
         if not 1 <= dimension <= MAX_DIMENSION:
             raise Rejected(f"dimension must lie between 1 and {MAX_DIMENSION}", field="dimension")
-        return self._index.create(collection, dimension, model)
+        return self._index.create(collection, dimension, model, Wish(kind or self._usual_kind, expected))
 
     def check_upsert(self, collection: str, model: str, count: int) -> Version:
         """Refuse a whole batch before its items are read; gives the version that would be written.
@@ -65,14 +71,35 @@ class Retrieval:
 
     def upsert(self, collection: str, model: str, references: ReferenceVectors) -> int:
         """Write references; see `Index.upsert`."""
-        return self._index.upsert(collection, model, references) if len(references) else 0
+        if not len(references):
+            return 0
+        self._gauges.written(collection)
+        return self._index.upsert(collection, model, references)
 
-    def publish(self, collection: str, alias: str) -> str:
-        """Point an alias (the default one when empty) at a version; see `Index.publish`."""
+    def publish(
+        self, collection: str, alias: str, minimum: float = 0.0, question: Question = USUAL, stopped: Stopped = never
+    ) -> tuple[str, Measured | None]:
+        """Point an alias (the default one when empty) at a version; see `Index.publish`.
+
+        With a `minimum`, only if each recall is at least that, as `measure` finds it; raises `Unmet` otherwise.
+        """
         check_name(collection, "collection")
         alias = alias or DEFAULT_ALIAS
         check_name(alias, "alias")
-        return self._index.publish(collection, alias)
+        if not 0.0 <= minimum <= 1.0:
+            raise Rejected("minimum_recall must lie between 0 and 1", field="minimum_recall")
+        measured = None
+        if minimum:
+            self._index.version(collection)
+            measured = self.measure(collection, question, stopped)
+            measured.check(minimum)
+        return self._index.publish(collection, alias), measured
+
+    def measure(self, name: str, question: Question, stopped: Stopped) -> Measured:
+        """The recall of a version, or of what an alias (the default one when empty) names; see `Gauge.measure`."""
+        check_name(name or DEFAULT_ALIAS, "collection")
+        question.check()
+        return self._gauges.measure(self._index.resolved(name or DEFAULT_ALIAS), question, stopped)
 
     def drop(self, collection: str) -> None:
         """Remove a version; see `Index.drop`."""

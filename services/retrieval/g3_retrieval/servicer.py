@@ -1,11 +1,12 @@
 """RetrievalService: converts, calls, converts."""
 
 import grpc
-from g3_kit.errors import G3Error, NotYet
+from g3_kit.errors import G3Error
 from g3_protos.retrieval.v1 import retrieval_pb2, retrieval_pb2_grpc
 from prometheus_client import Counter
 
 from g3_retrieval import convert
+from g3_retrieval.recall import Stopped
 from g3_retrieval.references import ImageVectors, Reference, ReferenceVectors
 from g3_retrieval.service import DEFAULT_ALIAS, Retrieval
 
@@ -25,9 +26,13 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
         self, request: retrieval_pb2.CreateCollectionRequest, context: grpc.ServicerContext
     ) -> retrieval_pb2.CreateCollectionResponse:
         """Makes a version."""
-        if request.kind not in (retrieval_pb2.INDEX_KIND_UNSPECIFIED, retrieval_pb2.INDEX_KIND_FLAT):
-            raise NotYet("kind: only FLAT can be asked for yet", field="kind")
-        made = self._retrieval.create(request.collection, request.dimension, request.model)
+        made = self._retrieval.create(
+            request.collection,
+            request.dimension,
+            request.model,
+            convert.kind_of(request.kind),
+            request.expected_references,
+        )
         return retrieval_pb2.CreateCollectionResponse(collection=convert.collection(made))
 
     def Upsert(
@@ -55,9 +60,15 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
         self, request: retrieval_pb2.PublishRequest, context: grpc.ServicerContext
     ) -> retrieval_pb2.PublishResponse:
         """Points an alias at a version."""
-        if request.minimum_recall:
-            raise NotYet("recall cannot be measured yet", field="minimum_recall")
-        return retrieval_pb2.PublishResponse(previous=self._retrieval.publish(request.collection, request.alias))
+        previous, measured = self._retrieval.publish(
+            request.collection,
+            request.alias,
+            request.minimum_recall,
+            convert.question_of(request.recall),
+            _stopped(context),
+        )
+        recall = convert.measured(measured) if measured else None
+        return retrieval_pb2.PublishResponse(previous=previous, recall=recall)
 
     def Drop(self, request: retrieval_pb2.DropRequest, context: grpc.ServicerContext) -> retrieval_pb2.DropResponse:
         """Removes a version."""
@@ -74,6 +85,7 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
             dissimilar=convert.matches(found.dissimilar),
             collection=found.collection,
             model=found.model,
+            farthest_sample=found.farthest_sample,
         )
 
     def SearchMany(
@@ -134,4 +146,10 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
         self, request: retrieval_pb2.MeasureRecallRequest, context: grpc.ServicerContext
     ) -> retrieval_pb2.MeasureRecallResponse:
         """Measures recall."""
-        raise NotYet("recall cannot be measured yet")
+        question = convert.question_of(request)
+        return convert.measured(self._retrieval.measure(request.collection, question, _stopped(context)))
+
+
+def _stopped(context: grpc.ServicerContext) -> Stopped:
+    # Not active: cancelled, or past its deadline.
+    return lambda: not context.is_active()

@@ -5,6 +5,8 @@ from typing import Literal, Self
 from g3_kit.settings import RoomSettings
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, model_validator
 
+from g3_retrieval.kinds import IndexKind
+
 
 class RetrievalSettings(RoomSettings):
     """Settings of the retrieval service; field `x` is read from `G3_X`."""
@@ -13,7 +15,9 @@ class RetrievalSettings(RoomSettings):
     retrieval_index: Literal["milvus", "faiss"] = Field(default="milvus", description="where references are kept")
     milvus_uri: str = Field(default="", validate_default=True, description="http://host:19530 of a Milvus server")
     milvus_token: SecretStr = SecretStr("")
-    milvus_index: Literal["FLAT", "HNSW"] = Field(default="FLAT", description="of collections made from now on")
+    retrieval_kind: IndexKind = Field(
+        default=IndexKind.FLAT, description="index of collections that are made without saying which"
+    )
     milvus_consistency: Literal["Strong", "Session", "Bounded", "Eventually"] = "Session"
     milvus_deadline_s: PositiveFloat = 10.0
     faiss_path: str = Field(default="", description="folder of the FAISS index")

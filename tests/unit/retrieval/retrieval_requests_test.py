@@ -38,7 +38,7 @@ SEARCH = Search("v1", MODEL, query(), similar=3)
 def test_the_default_alias_is_references(retrieval: Retrieval) -> None:
     with pytest.raises(Missing):
         retrieval.describe("")
-    assert retrieval.publish("v1", "") == ""
+    assert retrieval.publish("v1", "") == ("", None)
     assert retrieval.describe("").aliases == ("references",)
     assert list(retrieval.held("", ["a"])) == []
 
