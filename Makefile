@@ -7,7 +7,7 @@ export G3_HOME ?= $(CURDIR)/.g3
 PHOTOS ?=
 ROOMS := protos libs/kit libs/photo libs/geography libs/alignment libs/world libs/client \
 	services/embedding services/retrieval services/verification services/orchestrator \
-	workers/generation workers/ingest workers/evaluation infra/local
+	workers/generation workers/ingest workers/training workers/evaluation infra/local
 PACKAGES := $(foreach room,$(ROOMS),$(wildcard $(room)/g3_*))
 
 .DEFAULT_GOAL := help

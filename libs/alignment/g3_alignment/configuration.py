@@ -145,14 +145,14 @@ def _require(holds: bool, name: str, what: str) -> None:
         raise Rejected(f"{name} must be {what}.", field=name)
 
 
-# Small enough for two cores: 64-pixel photos, a residual tower of some 1.2 M parameters, a narrow text tower (its
-# embedding of CLIP's 49,408 tokens is the larger part of the file), and one capsule finer than the paper's, because
-# sigma 2^8 resolves some 80 km of wavelength at the equator.
+# Small enough for two cores: 64-pixel photos, towers of this library's own kind (see `compact`), and one capsule finer
+# than the paper's, because sigma 2^8 resolves some 80 km of wavelength at the equator and the demo's world differs by
+# the kilometre.
 _DEMO_TOWER = {
+    "kind": "compact",
     "embed_dim": 128,
-    "quick_gelu": False,
-    "vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 16, "patch_size": None, "head_width": 64},
-    "text_cfg": {"context_length": 32, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
+    "vision_cfg": {"image_size": 64, "channels": [48, 96, 192], "blocks": [1, 1, 1], "stride": 4},
+    "text_cfg": {"context_length": 40, "vocab_size": 49408, "embedding": 16, "width": 64, "heads": 4, "layers": 1},
 }
 
 PRESETS = ("g3", "vit-b-32", "demo")

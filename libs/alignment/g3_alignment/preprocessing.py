@@ -22,6 +22,11 @@ class PhotoPreprocessor:
         std = torch.tensor(preprocessing.std, dtype=torch.float32).view(3, 1)
         self._table: NDArray[np.float32] = ((levels.expand(3, 256) - mean) / std).numpy()
 
+    @property
+    def levels(self) -> NDArray[np.float32]:
+        """What each of the 256 values of a channel becomes, float32 [3, 256]."""
+        return self._table
+
     def pixels(self, image: Image.Image) -> Tensor:
         """An RGB photo of any size → float32 [3, size, size]."""
         size = self.preprocessing.size

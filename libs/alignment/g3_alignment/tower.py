@@ -11,6 +11,8 @@ from typing import Any
 from g3_kit.errors import Missing, Rejected
 from torch import Tensor, nn
 
+from g3_alignment import compact
+
 Tokenizer = Callable[[list[str]], Tensor]
 
 
@@ -27,8 +29,11 @@ def architecture(name: str) -> dict[str, Any]:
 def build_tower(tower: dict[str, Any]) -> nn.Module:
     """The towers of an open_clip model configuration, with weights drawn from torch's current generator.
 
-    Raises Rejected for a configuration that open_clip does not take.
+    One whose "kind" is "compact" is built by this library: see `compact`. Raises Rejected for a configuration that
+    open_clip does not take.
     """
+    if tower.get("kind") == compact.KIND:
+        return compact.CompactClip(tower)
     import open_clip
 
     arguments = json.loads(json.dumps(tower))
