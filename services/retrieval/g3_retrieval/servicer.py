@@ -5,9 +5,9 @@ from g3_kit.errors import G3Error
 from g3_protos.retrieval.v1 import retrieval_pb2, retrieval_pb2_grpc
 from prometheus_client import Counter
 
-from g3_retrieval import convert
+from g3_retrieval import batches, convert
 from g3_retrieval.recall import Stopped
-from g3_retrieval.references import ImageVectors, Reference, ReferenceVectors
+from g3_retrieval.references import ImageVectors
 from g3_retrieval.service import DEFAULT_ALIAS, Retrieval
 
 SERVICE_NAME = retrieval_pb2.DESCRIPTOR.services_by_name["RetrievalService"].full_name
@@ -40,21 +40,13 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
     ) -> retrieval_pb2.UpsertResponse:
         """Writes what is right and names what is wrong."""
         version = self._retrieval.check_upsert(request.collection, request.model, len(request.references))
-        pairs: list[tuple[Reference, ImageVectors]] = []
-        errors = {}
-        for number, item in enumerate(request.references):
-            try:
-                pair = (convert.reference_of(item.reference), convert.vectors_of(item.vectors))
-                version.check(request.model, pair[1].dimension)
-                pairs.append(pair)
-            except G3Error as error:
-                errors[number] = convert.item_error(error)
-        written = self._retrieval.upsert(
-            request.collection, request.model, ReferenceVectors.of(pairs, version.dimension)
-        )
+        batch, errors = batches.batch_of(request.references, version)
+        written = self._retrieval.upsert(request.collection, request.model, batch)
         _WRITTEN.labels("written").inc(written)
         _WRITTEN.labels("refused").inc(len(errors))
-        return retrieval_pb2.UpsertResponse(written=written, errors=errors)
+        return retrieval_pb2.UpsertResponse(
+            written=written, errors={number: convert.item_error(error) for number, error in errors.items()}
+        )
 
     def Publish(
         self, request: retrieval_pb2.PublishRequest, context: grpc.ServicerContext
