@@ -26,7 +26,7 @@ Technology = Literal["milvus", "faiss"]
 
 METADATA_MILVUS = 200
 """Bytes of the scalar fields of a reference: an id of 30, six texts of 10, two doubles, and what keeps them apart."""
-METADATA_FAISS = 1_000
+METADATA_FAISS = 500
 """Bytes of a `Reference` as Python objects, with its entries in the tables of ids, as measured."""
 SEGMENT_BYTES = 512 * 1024 * 1024
 GB = 1e9

@@ -21,6 +21,7 @@ from g3_retrieval.milvus_plans import MilvusPlans
 from g3_retrieval.milvus_rows import MilvusRows
 from g3_retrieval.milvus_sample import MilvusSamples
 from g3_retrieval.milvus_schema import FIELDS, MilvusOptions, columns, reference
+from g3_retrieval.milvus_sealing import MilvusSealing
 from g3_retrieval.milvus_search import MilvusSearch
 from g3_retrieval.references import Collection, Filter, Found, FoundMany, ManySearch, ReferenceVectors, Search, Version
 
@@ -47,6 +48,7 @@ class MilvusIndex:
         self._locks = threading.Lock()
         self._naming = threading.RLock()
         self._sealed: set[str] = set()
+        self._sealing = MilvusSealing(self._freshen) if self._edition.lite else None
 
     def create(self, collection: str, dimension: int, model: str, wish: Wish = WISHED_USUALLY) -> Collection:
         """See `Index.create`. A creation that was cut off half-way is completed by the repeat."""
@@ -92,6 +94,8 @@ class MilvusIndex:
                 self._sealed.discard(physical(version))
                 self._samples.upsert(version, plan, rows)
                 self._rows.upsert(physical(version), rows)
+            if self._sealing is not None:
+                self._sealing.written(version, len(rows))
         except Missing:
             self._forget(version)
             raise
@@ -193,6 +197,8 @@ class MilvusIndex:
 
     def close(self) -> None:
         """See `Index.close`."""
+        if self._sealing is not None:
+            self._sealing.close()
         self._client.close()
 
     def _make(self, version: Version, wish: Wish) -> None:
@@ -213,6 +219,8 @@ class MilvusIndex:
         self._catalogue.forget(version.name)
         self._plans.forget(version)
         self._sealed.discard(physical(version))
+        if self._sealing is not None:
+            self._sealing.sealed(version)
 
     def _lock_of(self, collection: str) -> threading.RLock:
         with self._locks:
@@ -229,6 +237,16 @@ class MilvusIndex:
                 self._samples.flush(version)
             self._plans.built(version, live=bool(self._catalogue.aliases(version)))
             self._sealed.add(name)
+            if self._sealing is not None:
+                self._sealing.sealed(version)
+
+    def _freshen(self, version: Version) -> None:
+        """Flush a version that is published; the index over it is built meanwhile."""
+        if self._catalogue.aliases(version):
+            with self._lock_of(version.name):
+                self._rows.flush(physical(version))
+                if self._plans.of(version).sampled_below:
+                    self._samples.flush(version)
 
     def _described(self, version: Version) -> Collection:
         plan = self._plans.of(version)
