@@ -5,7 +5,7 @@ from g3_kit.errors import G3Error
 from g3_protos.retrieval.v1 import retrieval_pb2, retrieval_pb2_grpc
 from prometheus_client import Counter
 
-from g3_retrieval import batches, convert
+from g3_retrieval import convert, convert_batch
 from g3_retrieval.recall import Stopped
 from g3_retrieval.references import ImageVectors
 from g3_retrieval.service import DEFAULT_ALIAS, Retrieval
@@ -40,7 +40,7 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
     ) -> retrieval_pb2.UpsertResponse:
         """Writes what is right and names what is wrong."""
         version = self._retrieval.check_upsert(request.collection, request.model, len(request.references))
-        batch, errors = batches.batch_of(request.references, version)
+        batch, errors = convert_batch.batch_of(request.references, version)
         written = self._retrieval.upsert(request.collection, request.model, batch)
         _WRITTEN.labels("written").inc(written)
         _WRITTEN.labels("refused").inc(len(errors))
