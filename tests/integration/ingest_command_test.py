@@ -196,7 +196,7 @@ def test_what_is_lacking_is_said_in_one_line(house: House, tmp_path: Path) -> No
 def test_the_g3_command_has_it_by_entry_point() -> None:
     from importlib.metadata import entry_points
 
-    from g3_ingest.command import ingest
+    from g3_ingest.command import app
 
     (found,) = [point for point in entry_points(group="g3.commands") if point.name == "ingest"]
-    assert found.load() is ingest
+    assert found.load() is app

@@ -93,6 +93,11 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
     def Drop(self, request: retrieval_pb2.DropRequest, context: grpc.ServicerContext) -> retrieval_pb2.DropResponse:
         raise AssertionError("ingest drops nothing")
 
+    def SearchMany(
+        self, request: retrieval_pb2.SearchManyRequest, context: grpc.ServicerContext
+    ) -> retrieval_pb2.SearchManyResponse:
+        raise AssertionError("ingest searches nothing")
+
     def Search(
         self, request: retrieval_pb2.SearchRequest, context: grpc.ServicerContext
     ) -> retrieval_pb2.SearchResponse:

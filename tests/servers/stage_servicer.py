@@ -65,6 +65,21 @@ class StageServicer(stages_pb2_grpc.StageServiceServicer):
         self._stages.fail(_ref(request.ref), retryable=request.retryable, reason=request.reason)
         return stages_pb2.FailStageResponse()
 
+    def RecordPlan(
+        self, request: stages_pb2.RecordPlanRequest, context: grpc.ServicerContext
+    ) -> stages_pb2.RecordPlanResponse:
+        raise AssertionError("generation plans nothing")
+
+    def RecordProgress(
+        self, request: stages_pb2.RecordProgressRequest, context: grpc.ServicerContext
+    ) -> stages_pb2.RecordProgressResponse:
+        raise AssertionError("generation fills nothing")
+
+    def RecordPublication(
+        self, request: stages_pb2.RecordPublicationRequest, context: grpc.ServicerContext
+    ) -> stages_pb2.RecordPublicationResponse:
+        raise AssertionError("generation publishes nothing")
+
 
 def stage_server(stages: FakeStages) -> GrpcServer:
     """A server of `stages` on a free port of 127.0.0.1, not yet started."""

@@ -117,6 +117,9 @@ class Stack:
             self._environment["G3_BROKER_URL"] = url.replace("postgresql://", "pgmq://", 1)
             # Workers that start together race on a trigger unless the queues are there.
             celery_app.declare(self._environment["G3_BROKER_URL"])
+        # Who has the key of this stack is who runs it: a run may read whatever its worker may.
+        self._environment.setdefault("G3_INGEST_ROOTS", "/")
+        self._environment.setdefault("G3_INGEST_CACHE", str(self._home.path / "ingest"))
         blobs = self._home.path / "blobs"
         blobs.mkdir(exist_ok=True)
         self._environment.setdefault("G3_BLOB_URL", blobs.as_uri())
@@ -160,6 +163,7 @@ class Stack:
             self._room("coordinator", "g3_orchestrator", "coordinator"),
             self._room("relay", "g3_orchestrator", "relay"),
             self._room("generation", "g3_generation"),
+            self._room("ingest", "g3_ingest", "worker"),
         ]
 
     def _room(self, name: str, module: str, *arguments: str) -> Program:

@@ -32,6 +32,7 @@ from g3_client.errors import (
     UnusablePhoto,
 )
 from g3_client.flows import Patience
+from g3_client.ingests import Ingest, IngestPage, IngestPlan, IngestSpec, Publication, Shard, Tally
 from g3_client.models import (
     BoundingBox,
     Candidate,
@@ -72,6 +73,10 @@ __all__ = [
     "Forbidden",
     "G3ClientError",
     "Hints",
+    "Ingest",
+    "IngestPage",
+    "IngestPlan",
+    "IngestSpec",
     "Job",
     "JobEvent",
     "JobPage",
@@ -87,12 +92,15 @@ __all__ = [
     "Patience",
     "Place",
     "Problem",
+    "Publication",
     "Readiness",
     "Reference",
     "Rejected",
     "Release",
     "Result",
+    "Shard",
     "StageTiming",
+    "Tally",
     "TimedOut",
     "TooLarge",
     "Unauthenticated",

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from types import TracebackType
-from typing import Self, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 import httpx
 
-from g3_client import config, flows, wire
+from g3_client import config, flows, ingests, wire
 from g3_client.events import Following
 from g3_client.flows import LOCATE_S, Flow, Outcome, Patience, Pause
+from g3_client.ingests import Ingest, IngestPage
 from g3_client.models import Job, JobEvent, JobPage, JobState, Readiness
 from g3_client.photo import Photo
 from g3_client.wire import AnyParameters, Call
@@ -131,6 +132,31 @@ class AsyncG3:
     ) -> Job:
         """Submits a photo and waits for the end of its job: `result` says where, `failure` why not."""
         return await self._run(flows.located(photo, parameters, label, idempotency_key, timeout_s, self._patience))
+
+    async def submit_ingest(self, source: str, *, idempotency_key: str | None = None, **spec: Any) -> Ingest:
+        """Submits an ingest run of `source`; `spec` are the other fields of `IngestSpec`, and `label`.
+
+        Raises Problem (Rejected, …), ConnectionFailed, TimedOut.
+        """
+        return await self._run(ingests.submitted({"source": source, **spec}, idempotency_key, self._patience))
+
+    async def ingest(self, ingest: Ingest | str) -> Ingest:
+        """An ingest run as it stands, with its shards. Raises Missing."""
+        return await self._run(ingests.got(ingest, self._patience))
+
+    async def ingests(
+        self, *, state: JobState | str | None = None, limit: int | None = None, cursor: str = ""
+    ) -> IngestPage:
+        """One page of ingest runs, newest first; its `next_cursor` asks for the one after."""
+        return await self._run(ingests.page(state, limit, cursor, self._patience))
+
+    async def cancel_ingest(self, ingest: Ingest | str) -> Ingest:
+        """Ends an ingest run; its shards stop at their next batch. Raises Conflict once it has ended, Missing."""
+        return await self._run(ingests.cancelled(ingest, self._patience))
+
+    async def ingest_rejects(self, ingest: Ingest | str) -> str:
+        """Every row that was not inserted, and why, as CSV: row, id, code, reason. Raises Missing."""
+        return await self._run(ingests.rejects(ingest, self._patience))
 
     async def readiness(self) -> Readiness:
         """Whether the server takes work, and what is wrong when it does not."""

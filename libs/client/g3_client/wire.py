@@ -47,6 +47,7 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     form: Mapping[str, str] | None = None
     photo: bytes | None = None
+    body: Mapping[str, Any] | None = None
     read_s: float = READ_S
 
     def arguments(self) -> dict[str, Any]:
@@ -62,6 +63,8 @@ class Call:
             # the name of the caller's file is no business of the server
             arguments["files"] = {"photo": ("photo", self.photo, "application/octet-stream")}
             arguments["data"] = dict(self.form or {})
+        if self.body is not None:
+            arguments["json"] = dict(self.body)
         return arguments
 
 

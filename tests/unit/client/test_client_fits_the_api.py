@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from g3_client import models
-from g3_orchestrator.rest import schemas
+from g3_client import ingests, models
+from g3_orchestrator.rest import ingest_schemas, schemas
 from pydantic import BaseModel
 
 ANSWERED = [
@@ -23,6 +23,7 @@ ANSWERED = [
     "Result",
     "StageTiming",
 ]
+INGESTS = ["Ingest", "IngestPage", "IngestPlan", "IngestSpec", "Publication", "Shard", "Tally"]
 SENT = ["BoundingBox", "Circle", "Hints", "Parameters"]
 
 
@@ -35,6 +36,11 @@ def _fields(module: object, name: str) -> set[str]:
 @pytest.mark.parametrize("name", ANSWERED + SENT)
 def test_documents_have_the_fields_of_the_api(name: str) -> None:
     assert _fields(models, name) == _fields(schemas, name)
+
+
+@pytest.mark.parametrize("name", INGESTS)
+def test_documents_of_ingest_runs_have_the_fields_of_the_api(name: str) -> None:
+    assert _fields(ingests, name) == _fields(ingest_schemas, name)
 
 
 def _words(model: type[BaseModel], name: str) -> set[str]:

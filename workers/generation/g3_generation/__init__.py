@@ -7,5 +7,4 @@
         stages       port: the stage protocol     -> grpc_stages.GrpcStages
         sampler      port: the LMM                -> openai_sampler.OpenAISampler
         prompts      the words of the K prompts
-        lease        keeps the claim alive beside the work
 """

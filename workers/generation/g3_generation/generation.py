@@ -8,11 +8,12 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from g3_kit.errors import Conflict, G3Error, Late, Rejected, Unavailable
+from g3_kit.lease import Lease
 
-from g3_generation.lease import Lease
 from g3_generation.prompts import rendered
 from g3_generation.retries import Retries
 from g3_generation.sampler import Question, Reply, Sampler
@@ -71,10 +72,13 @@ class Generation:
         except Conflict:
             return Outcome.REFUSED
         try:
-            with Lease(self.stages, ref, claim.lease_s) as lease:
+            with Lease(partial(self._renew, ref), claim.lease_s, name=f"lease-{ref.job_id}") as lease:
                 return self._work(ref, claim, lease)
         except Conflict:
             return Outcome.LOST
+
+    def _renew(self, ref: StageRef, deadline_s: float) -> float:
+        return self.stages.renew(ref, deadline_s=deadline_s)
 
     def _work(self, ref: StageRef, claim: Claim, lease: Lease) -> Outcome:
         if self.sampler is None:

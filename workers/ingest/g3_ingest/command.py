@@ -1,10 +1,13 @@
-"""The command: `g3 ingest FOLDER` and `python -m g3_ingest FOLDER`. The composition root of the room."""
+"""The command: `g3 ingest FOLDER`, `g3 ingest run SOURCE`, …, and `python -m g3_ingest`. A composition root.
+
+What names no command is a folder, which is ingested from this process at once; runs are done by the workers.
+"""
 
 import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from g3_client import config
@@ -12,8 +15,9 @@ from g3_client.errors import G3ClientError
 from g3_kit import grpc_client, logs
 from g3_kit.errors import G3Error, Rejected, Unavailable
 from g3_kit.settings import load
+from typer.core import TyperGroup
 
-from g3_ingest import show
+from g3_ingest import runs_command, show
 from g3_ingest.grpc_embedder import GrpcEmbedder
 from g3_ingest.grpc_references import GrpcReferences
 from g3_ingest.ingest import Ingest, Report
@@ -143,8 +147,38 @@ def _fail(message: str, status: int) -> NoReturn:
     raise typer.Exit(status)
 
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-app.command("ingest")(ingest)
+class FolderUnlessCommand(TyperGroup):
+    """`ingest FOLDER` is `ingest folder FOLDER`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Puts the command in front where none is named."""
+        if args[:1] != ["--help"] and (not args or args[0] not in self.commands):
+            args = ["folder", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=FolderUnlessCommand,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    no_args_is_help=False,
+    help="Photos with known coordinates into the reference collection: FOLDER at once, or `run` in the background.",
+)
+app.command("folder")(ingest)
+app.command("run")(runs_command.run)
+app.command("status")(runs_command.status)
+app.command("list")(runs_command.list_)
+app.command("cancel")(runs_command.cancel)
+app.command("rejects")(runs_command.rejects)
+
+
+@app.command("worker", hidden=True)
+def _worker() -> None:
+    """Work on the queue `ingest`."""
+    # Celery is loaded by who needs it.
+    from g3_ingest.app import main as serve
+
+    serve()
 
 
 def main() -> None:

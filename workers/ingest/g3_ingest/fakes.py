@@ -7,10 +7,10 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from g3_kit.errors import Conflict, G3Error, Mismatch, Missing, Rejected
+from g3_kit.errors import Conflict, G3Error, Mismatch, Missing, NotYet, Rejected
 
 from g3_ingest.embedder import Model, PhotoVectors
-from g3_ingest.references import Collection, Reference
+from g3_ingest.references import Collection, Recall, Reference
 
 
 @dataclass
@@ -65,8 +65,9 @@ class FakeReferences:
         self.aliases: dict[str, str] = {}
         self.errors: list[G3Error | None] = []
         self.refused: set[str] = set()
+        self.measured: Recall | None = Recall(1.0, 1.0)
 
-    def create(self, collection: str, dimension: int, model: str) -> Collection:
+    def create(self, collection: str, dimension: int, model: str, *, index: str = "", expected: int = 0) -> Collection:
         with self._lock:
             if self._made.setdefault(collection, (dimension, model)) != (dimension, model):
                 raise Conflict(f"collection {collection} exists for another model")
@@ -79,6 +80,18 @@ class FakeReferences:
         dimension, model = self._made[name]
         aliases = tuple(sorted(alias for alias, target in self.aliases.items() if target == name))
         return Collection(name, dimension, model, len(self.stored[name]), aliases)
+
+    def nearest(self, collection: str, model: str, vectors: PhotoVectors, excluded_id: str) -> float:
+        self._require(collection)
+        asked = _whole(vectors)
+        held = [other for id_, other in self.stored[collection].items() if id_ != excluded_id]
+        return max((_cosine(asked, _whole(other.vectors)) for other in held), default=-1.0)
+
+    def recall(self, collection: str, sample: int) -> Recall:
+        self._require(collection)
+        if self.measured is None:
+            raise NotYet("recall cannot be measured")
+        return self.measured
 
     def held(self, collection: str, ids: Sequence[str]) -> set[str]:
         self._require(collection)
@@ -107,3 +120,12 @@ class FakeReferences:
     def _require(self, collection: str) -> None:
         if collection not in self._made:
             raise Missing(f"there is no collection {collection}")
+
+
+def _whole(vectors: PhotoVectors) -> list[float]:
+    three = vectors.clip + vectors.text_aligned + vectors.gps_aligned
+    return list(struct.unpack(f"<{3 * vectors.dimension}f", three))
+
+
+def _cosine(one: list[float], other: list[float]) -> float:
+    return sum(a * b for a, b in zip(one, other, strict=True)) / 3

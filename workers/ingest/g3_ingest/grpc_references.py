@@ -3,14 +3,16 @@
 from collections.abc import Mapping, Sequence
 
 import grpc
-from g3_kit.errors import G3Error
+from g3_kit.errors import G3Error, Rejected
 from g3_protos.geography.v1 import geography_pb2
 from g3_protos.retrieval.v1 import retrieval_pb2, retrieval_pb2_grpc
 from g3_protos.vector.v1 import vector_pb2
 
 from g3_ingest.embedder import PhotoVectors
 from g3_ingest.grpc_embedder import error_of
-from g3_ingest.references import Collection, Reference
+from g3_ingest.references import Collection, Recall, Reference
+
+_MEASURE_S = 120.0
 
 
 class GrpcReferences:
@@ -25,8 +27,17 @@ class GrpcReferences:
         """Returns when the service answers. Raises Unavailable when it does not."""
         self._stub.ListCollections(retrieval_pb2.ListCollectionsRequest(), timeout=10)
 
-    def create(self, collection: str, dimension: int, model: str) -> Collection:
-        request = retrieval_pb2.CreateCollectionRequest(collection=collection, dimension=dimension, model=model)
+    def create(self, collection: str, dimension: int, model: str, *, index: str = "", expected: int = 0) -> Collection:
+        name = f"INDEX_KIND_{index or 'UNSPECIFIED'}"
+        if name not in list(retrieval_pb2.IndexKind.keys()):
+            raise Rejected(f"there is no kind of index {index!r}", field="index")
+        request = retrieval_pb2.CreateCollectionRequest(
+            collection=collection,
+            dimension=dimension,
+            model=model,
+            kind=retrieval_pb2.IndexKind.Value(name),
+            expected_references=expected,
+        )
         return _collection(self._stub.CreateCollection(request, timeout=self._call_s).collection)
 
     def describe(self, collection: str) -> Collection:
@@ -44,6 +55,22 @@ class GrpcReferences:
         response = self._stub.Upsert(request, timeout=self._call_s)
         return {index: error_of(error) for index, error in response.errors.items()}
 
+    def nearest(self, collection: str, model: str, vectors: PhotoVectors, excluded_id: str) -> float:
+        request = retrieval_pb2.SearchRequest(
+            collection=collection,
+            model=model,
+            vectors=_vectors(vectors),
+            similar=1,
+            filter=retrieval_pb2.Filter(excluded_ids=[excluded_id]),
+        )
+        found = self._stub.Search(request, timeout=self._call_s).similar
+        return found[0].similarity if found else -1.0
+
+    def recall(self, collection: str, sample: int) -> Recall:
+        request = retrieval_pb2.MeasureRecallRequest(collection=collection, sample=sample)
+        found = self._stub.MeasureRecall(request, timeout=_MEASURE_S)
+        return Recall(found.similar.mean, min(found.hard.mean, found.farthest.mean))
+
     def publish(self, collection: str, alias: str) -> str:
         request = retrieval_pb2.PublishRequest(collection=collection, alias=alias)
         return self._stub.Publish(request, timeout=self._call_s).previous
@@ -56,6 +83,7 @@ def _collection(collection: retrieval_pb2.Collection) -> Collection:
         model=collection.model,
         count=collection.count,
         aliases=tuple(collection.aliases),
+        index=collection.index,
     )
 
 

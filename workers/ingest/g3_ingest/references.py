@@ -32,14 +32,31 @@ class Collection:
     model: str
     count: int
     aliases: tuple[str, ...]
+    index: str = ""
+    """Index technology and type: "milvus/FLAT"."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether its index compares every vector."""
+        return self.index.rpartition("/")[2].upper() == "FLAT"
+
+
+@dataclass(frozen=True)
+class Recall:
+    """Shares in [0, 1] of the true neighbours that an index finds: similar ones, and the worse of the dissimilar
+    kinds (hard and farthest).
+    """
+
+    similar: float
+    dissimilar: float
 
 
 class References(Protocol):
     """The reference collections. Every method raises Unavailable when nobody answers."""
 
-    def create(self, collection: str, dimension: int, model: str) -> Collection:
+    def create(self, collection: str, dimension: int, model: str, *, index: str = "", expected: int = 0) -> Collection:
         """Makes a version; harmless when it exists. Raises Conflict if it exists for another model or dimension,
-        Rejected for an impossible name.
+        Rejected for an impossible name or index type. `expected` references, 0 for unknown; `index` "": the service's.
         """
         ...
 
@@ -55,6 +72,16 @@ class References(Protocol):
         """Inserts or replaces by id, at most 1,000; returns what was wrong with single ones, by index.
 
         Raises Missing, and Mismatch for vectors of another model.
+        """
+        ...
+
+    def nearest(self, collection: str, model: str, vectors: PhotoVectors, excluded_id: str) -> float:
+        """Mean cosine of the most similar reference but `excluded_id`, in [-1, 1]; -1 when there is none."""
+        ...
+
+    def recall(self, collection: str, sample: int) -> Recall:
+        """Measured against exact search with `sample` queries. Raises NotYet where it cannot be, and Late before it
+        has ended: the same call goes on where it stood.
         """
         ...
 

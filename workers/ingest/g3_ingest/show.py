@@ -40,13 +40,13 @@ def summary(report: Report) -> None:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="dim")
     table.add_column(overflow="fold")
-    table.add_row("collection", _plain(report.collection))
+    table.add_row("collection", plain(report.collection))
     table.add_row("model", report.model[:12] + ("" if report.trained else " (untrained: places found are noise)"))
     table.add_row("photos", str(report.found))
     table.add_row("already there", str(report.held))
     table.add_row("written", str(report.written))
     table.add_row("rejected", str(report.rejected))
-    table.add_row("alias", _plain(f"{report.alias} → {report.collection}" if report.published else "not published"))
+    table.add_row("alias", plain(f"{report.alias} → {report.collection}" if report.published else "not published"))
     table.add_row("time", f"{report.seconds:.1f} s")
     console.print(table)
     if report.rejects:
@@ -60,7 +60,7 @@ def _rejects(report: Report) -> Table:
     counted = Counter((reject.code, reject.reason) for reject in report.rejects)
     for (code, reason), count in counted.most_common(_EXAMPLES):
         first = next(reject.id for reject in report.rejects if (reject.code, reject.reason) == (code, reason))
-        table.add_row(str(count), code, _plain(reason), _plain(first))
+        table.add_row(str(count), code, plain(reason), plain(first))
     if len(counted) > _EXAMPLES:
         others = sum(count for _, count in counted.most_common()[_EXAMPLES:])
         table.add_row(str(others), "", "other reasons: see --rejects FILE", "")
@@ -82,6 +82,6 @@ def write_rejects(report: Report, path: Path) -> None:
         writer.writerows([reject.id, reject.code, reject.reason] for reject in report.rejects)
 
 
-def _plain(text: str) -> Text:
+def plain(text: str) -> Text:
     """Ids and file names come from elsewhere: neither markup nor control characters of them reach the terminal."""
     return Text("".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text))

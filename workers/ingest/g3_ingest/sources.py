@@ -6,7 +6,7 @@ longitude), so that columns are known by any of their usual names, in either cas
 
 import csv
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -15,8 +15,8 @@ from g3_kit.errors import G3Error, Rejected
 
 from g3_ingest.references import MAX_ID_BYTES
 
-_ID = ("img_id", "image_id", "id")
-_FILE = ("file", "filename", "file_name", "path", "photo", "image")
+ID = ("img_id", "image_id", "id")
+FILE = ("file", "filename", "file_name", "path", "photo", "image")
 _LATITUDE = ("latitude", "lat")
 _LONGITUDE = ("longitude", "lon", "lng", "long")
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
@@ -60,7 +60,7 @@ class Listing:
 def from_folder(folder: Path) -> Listing:
     """Every photo below `folder` by file suffix, in the order of names; ids are relative POSIX paths."""
     listing = Listing()
-    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file()):
+    for path in sorted(path for path in folder.rglob("*") if is_photo(path)):
         _add(listing, Entry(path.relative_to(folder).as_posix(), path), path.name, set())
     return listing
 
@@ -72,7 +72,7 @@ def from_csv(folder: Path, table: Path) -> Listing:
     """
     listing, seen, swapped = Listing(), set[str](), 0
     for number, row in _rows(table):
-        label = _first(row, (*_ID, *_FILE))[:MAX_ID_BYTES] or f"row {number}"
+        label = first_of(row, (*ID, *FILE))[:MAX_ID_BYTES] or f"row {number}"
         try:
             entry = _entry(folder, row)
         except Rejected as error:
@@ -80,12 +80,20 @@ def from_csv(folder: Path, table: Path) -> Listing:
             listing.rejects.append(Reject.of(label, error))
         else:
             _add(listing, entry, label, seen)
-    if swapped >= max(_SWAPPED_LEAST, _SWAPPED_SHARE * (len(listing.entries) + swapped)):
-        # The rows that look right are then wrong too: |latitude| and |longitude| both happen to be under 90.
-        reason = f"the latitude and longitude columns of {table.name} look swapped: {swapped} rows are possible only so"
+    if reason := swapped_reason(table.name, swapped, len(listing.entries) + swapped):
         listing.rejects += [Reject(entry.id, Rejected.code, reason) for entry in listing.entries]
         listing.entries.clear()
     return listing
+
+
+def swapped_reason(name: str, swapped: int, rows: int) -> str:
+    """Why a table is refused of whose `rows` so many are possible only with its columns swapped; "" if it is not.
+
+    The rows that look right are then wrong too: |latitude| and |longitude| both happen to be under 90.
+    """
+    if swapped < max(_SWAPPED_LEAST, _SWAPPED_SHARE * rows):
+        return ""
+    return f"the latitude and longitude columns of {name} look swapped: {swapped} rows are possible only so"
 
 
 def _add(listing: Listing, entry: Entry, label: str, seen: set[str]) -> None:
@@ -107,7 +115,7 @@ def _rows(table: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
             heading = file.readline()
             file.seek(0)
             reader = csv.DictReader(file, delimiter=max(",;\t", key=heading.count))
-            _judge(table, [name.strip().lower() for name in reader.fieldnames or []])
+            judge_headings(table, [name.strip().lower() for name in reader.fieldnames or []])
             for row in reader:
                 cells = {key.strip().lower(): (value or "").strip() for key, value in row.items() if key is not None}
                 if any(cells.values()):
@@ -118,31 +126,53 @@ def _rows(table: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
         raise Rejected(f"{table.name} cannot be read as a CSV file in UTF-8.", field="csv") from None
 
 
-def _judge(table: Path, headings: list[str]) -> None:
-    for what, names in (("id or file", (*_ID, *_FILE)), ("latitude", _LATITUDE), ("longitude", _LONGITUDE)):
+def judge_headings(table: Path, headings: Sequence[str]) -> None:
+    """Raises Rejected when a column that every table needs is missing."""
+    for what, names in (("id or file", (*ID, *FILE)), ("latitude", _LATITUDE), ("longitude", _LONGITUDE)):
         if not set(names) & set(headings):
             raise Rejected(f"{table.name} has no {what} column: head it {' or '.join(names[:3])}.", field="csv")
 
 
 def _entry(folder: Path, row: Mapping[str, str]) -> Entry:
-    file = _first(row, _FILE) or _first(row, _ID)
+    relative = file_in(row)
+    return Entry(
+        id=first_of(row, ID) or relative.as_posix(),
+        path=located(folder, relative),
+        coordinates=coordinates_in(row),
+        place=place_in(row),
+        author=row.get("author", ""),
+    )
+
+
+def file_in(row: Mapping[str, str]) -> PurePosixPath:
+    """The photo's file, relative to its folder. Raises Rejected."""
+    file = first_of(row, FILE) or first_of(row, ID)
     if not file:
         raise Rejected("the row names no photo")
     relative = PurePosixPath(file)
     if relative.is_absolute() or ".." in relative.parts:
         raise Rejected("the file lies outside the folder")
+    return relative
+
+
+def coordinates_in(row: Mapping[str, str]) -> Coordinates:
+    """Where the photo was taken. Raises Rejected as `coordinates`."""
+    return coordinates(first_of(row, _LATITUDE), first_of(row, _LONGITUDE))
+
+
+def place_in(row: Mapping[str, str]) -> Place | None:
+    """What the row says of its place; None when it says nothing."""
     city, state, country = (row.get(name, "") for name in ("city", "state", "country"))
     place = Place(city, state, country, _code(row.get("country_code", "")))
-    return Entry(
-        id=_first(row, _ID) or relative.as_posix(),
-        path=_located(folder, relative),
-        coordinates=coordinates(_first(row, _LATITUDE), _first(row, _LONGITUDE)),
-        place=place if any((place.city, place.state, place.country, place.country_code)) else None,
-        author=row.get("author", ""),
-    )
+    return place if any((place.city, place.state, place.country, place.country_code)) else None
 
 
-def _located(folder: Path, relative: PurePosixPath) -> Path:
+def is_photo(path: Path) -> bool:
+    """Whether it is a file with the suffix of a photo."""
+    return path.suffix.lower() in _SUFFIXES and path.is_file()
+
+
+def located(folder: Path, relative: PurePosixPath) -> Path:
     """The photo's path. MP16-Pro's archive spells the slashes of its ids as underscores."""
     plain = folder / relative
     flat = folder / "_".join(relative.parts)
@@ -172,5 +202,6 @@ def _code(text: str) -> str:
     return text.upper() if len(text) == 2 and text.isascii() and text.isalpha() else ""
 
 
-def _first(row: Mapping[str, str], names: tuple[str, ...]) -> str:
+def first_of(row: Mapping[str, str], names: Sequence[str]) -> str:
+    """The first of these cells that is not empty; "" when none is."""
     return next((row[name] for name in names if row.get(name)), "")
