@@ -65,13 +65,17 @@ def _start(home: Home, foreground: bool) -> None:
 
 def has_references(home: Home) -> bool:
     """Whether the running stack's retrieval service has a published collection."""
-    target = next(p["address"] for p in home.read_state()["processes"] if p["name"] == "retrieval")
-    with grpc_client.channel(target, deadline_s=30.0) as channel:
+    with grpc_client.channel(address(home, "retrieval"), deadline_s=30.0) as channel:
         try:
             retrieval_pb2_grpc.RetrievalServiceStub(channel).Describe(retrieval_pb2.DescribeRequest())
         except Missing:
             return False
     return True
+
+
+def address(home: Home, process: str) -> str:
+    """Where a process of the running stack listens."""
+    return str(next(p["address"] for p in home.read_state()["processes"] if p["name"] == process))
 
 
 def supervise(home: Home) -> None:

@@ -1,11 +1,22 @@
-"""`g3 demo`: the walk of a job with everything real, on photos whose place is known: they were rendered there."""
+"""`g3 demo`: the walk of a job with everything real, on photos whose place is known: they were rendered there.
+
+::
+
+    start, render, ingest ──▶ g3-eval: cities that the model has seen, cities that it has not
+    ingest more           ──▶ g3-eval: the same unseen cities, now with references there; nothing is trained again
+    jobs                  ──▶ some of the photos the whole way, and photos of your own
+"""
 
 import csv
+import json
 import os
-import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,72 +27,176 @@ from g3_client.config import find
 from g3_client.errors import G3ClientError
 from g3_client.map import Located
 from g3_client.models import Coordinates
-from g3_geography.coordinates import Coordinates as Point
-from g3_geography.geodesic import distance_km
-from g3_world.dataset import Plan, write_photos
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
-from g3_local import command
+from g3_local import command, demo_collections, demo_report
+from g3_local.demo_report import Findings
+from g3_local.demo_world import DemoWorld, Sizes, first_references
 from g3_local.home import Home
 
 _out = Console()
-# Different seeds share the cities of the world and never a spot or an author.
-_REFERENCE_SEED, _QUERY_SEED = 1, 2
-_QUERY_PX = 192
+_USUAL = Sizes()
+_ALIAS = "references"
+_JOB_S = 120.0
+SEEN, UNSEEN, MORE = "cities seen in training", "cities never seen", "never seen, references added"
 
 
 def demo(
     photos: Annotated[list[Path] | None, typer.Argument(metavar="[PHOTO...]", help="Photos of your own.")] = None,
-    references: Annotated[int, typer.Option(min=50, help="Rendered reference photos to ingest.")] = 2000,
-    queries: Annotated[int, typer.Option(min=1, help="Rendered photos to locate.")] = 12,
+    references: Annotated[int, typer.Option(min=50, help="Rendered references.")] = _USUAL.references,
+    queries: Annotated[int, typer.Option(min=1, help="Rendered photos to place, of each kind.")] = _USUAL.queries,
+    more: Annotated[int, typer.Option(min=1, help="References added in unseen cities.")] = _USUAL.more,
+    jobs: Annotated[int, typer.Option(min=0, help="Photos that go the whole way of a job.")] = _USUAL.jobs,
+    quick: Annotated[bool, typer.Option("--quick", help="A hundredth of it: does everything work?")] = False,
     map_file: Annotated[Path, typer.Option("--map", help="Where the map goes.")] = Path("demo-map.html"),
+    report_file: Annotated[Path, typer.Option("--report", help="Where the report goes.")] = Path("demo-report.md"),
 ) -> None:
-    """Start the stack, ingest a rendered world, locate photos in it and write a map."""
+    """Start the stack, ingest a rendered world, place held-out photos of it and say how well; write report and map."""
+    sizes = Sizes(references, queries, more, jobs)
     home = Home.find()
     was_up = home.is_supervised()
-    command.up(bare=True)
+    run = _Demo(home, sizes.quick() if quick else sizes)
+    with run.timed("start"):
+        command.up(bare=True)
     try:
-        seed(home, references)
-        located = _locate(home, _known(_rendered(home, queries, _QUERY_SEED, _QUERY_PX)), photos or [])
+        found = run.findings(photos or [])
     finally:
         if not was_up:
             command.down()
-    _tell(located)
-    for file in maps.write(map_file, located, title="G3 demo: a synthetic world"):
-        _out.print(f"map: {file}")
-    if any(item.job.result is None for item in located):
+    demo_report.show(found, _out)
+    demo_report.write(found, report_file)
+    _out.print(f"report: {report_file}")
+    if found.located:
+        for file in maps.write(map_file, found.located, title="G3 demo: a synthetic world"):
+            _out.print(f"map: {file}")
+    if found.failed or any(item.job.result is None for item in found.located):
         raise typer.Exit(1)
 
 
 def seed(home: Home, count: int) -> None:
     """Render `count` synthetic references and ingest those that are not there yet. The stack must be up."""
-    _ingest(home, _rendered(home, count, _REFERENCE_SEED, 64))
+    with _counted("rendering", count) as progress:
+        folder = first_references(home.path / "demo", count, progress)
+    _ingest(home, folder, "", _ALIAS)
 
 
-def _rendered(home: Home, count: int, seed: int, size: int) -> Path:
-    folder = home.path / "demo" / f"photos-{seed}-{count}-{size}"
-    with Progress(console=_out, transient=True) as progress:
-        task = progress.add_task(f"rendering {count} photos", total=count)
-        write_photos(
-            Plan(count=count, seed=seed, size=size),
-            folder,
-            jobs=os.cpu_count() or 1,
-            progress=lambda done: progress.update(task, completed=done),
+@dataclass
+class _Demo:
+    """One run of the demo on a stack that is up."""
+
+    home: Home
+    sizes: Sizes
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def findings(self, own: Sequence[Path]) -> Findings:
+        """All of it."""
+        world = DemoWorld(self.home.path / "demo", self.sizes)
+        with self.timed("render"):
+            rendered = [
+                self._rendered(make, count)
+                for make, count in (
+                    (world.references, self.sizes.references),
+                    (world.seen, self.sizes.queries),
+                    (world.unseen, self.sizes.queries),
+                    (world.more_references, self.sizes.more),
+                )
+            ]
+        references, seen, unseen, more = rendered
+        found = Findings(seconds=self.seconds, card=_card())
+        # Named by what is in it: another size is another collection, and a repeat finds everything there.
+        model = demo_collections.model(command.address(self.home, "embedding"))[:12]
+        base = f"demo_{model}_{self.sizes.references}"
+        grown = f"{base}_{self.sizes.more}"
+        with self.timed("ingest"):
+            _ingest(self.home, references, base, "demo_base")
+        with self.timed("place"):
+            found.evaluations[SEEN] = self._evaluated(seen, base, "seen")
+            found.evaluations[UNSEEN] = self._evaluated(unseen, base, "unseen")
+        with self.timed("ingest more"):
+            self._grow(base, grown, more)
+        with self.timed("place again"):
+            found.evaluations[MORE] = self._evaluated(unseen, grown, "unseen-more")
+        with self.timed("jobs"):
+            self._locate(_known(seen)[: self.sizes.jobs], own, found)
+        return found
+
+    def _rendered(self, make: Callable[[Callable[[int], None]], Path], count: int) -> Path:
+        with _counted("rendering synthetic photos", count) as progress:
+            return make(progress)
+
+    def _grow(self, base: str, grown: str, more: Path) -> None:
+        """The references of `base` and those of the folder as a version of its own, published to the jobs."""
+        target = command.address(self.home, "retrieval")
+        with _counted("copying the references", self.sizes.references) as progress:
+            demo_collections.copy(target, base, grown, progress)
+        _ingest(self.home, more, grown, _ALIAS)
+
+    def _evaluated(self, queries: Path, collection: str, name: str) -> dict[str, Any]:
+        """What `g3-eval` says of a query set against a collection."""
+        out = self.home.path / "demo" / "reports" / f"{collection}-{name}-{self.sizes.queries}"
+        told = ["retrieval", str(queries), "--collection", collection, "--out", str(out), "--json"]
+        done = subprocess.run(  # noqa: S603 - our own room
+            [sys.executable, "-m", "g3_evaluation", *told],
+            env=_environment(self.home),
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
         )
-    return folder
+        if done.returncode != 0:
+            _out.print("[red]the photos could not be evaluated[/red]; what failed is written above")
+            raise typer.Exit(1)
+        said: dict[str, Any] = json.loads(done.stdout)
+        return said
+
+    def _locate(self, known: Sequence[tuple[Path, Coordinates]], own: Sequence[Path], found: Findings) -> None:
+        """The whole way of a job, all photos at once: the queues are there to take them."""
+        asked: list[tuple[Path, Coordinates | None]] = [*known, *((photo, None) for photo in own)]
+        connection = find(environment={"G3_HOME": str(self.home.path)})
+        with G3(connection.url, connection.api_key) as g3, _counted("jobs", len(asked)) as progress:
+            submitted: list[tuple[Path, Coordinates | None, Job]] = []
+            for photo, truth in asked:
+                try:
+                    submitted.append((photo, truth, g3.submit(photo, label=photo.name[:255])))
+                except G3ClientError as error:
+                    found.failed.append(f"{photo.name}: {error}")
+            for photo, truth, job in submitted:
+                try:
+                    ended = g3.wait(job, timeout_s=_JOB_S)
+                except G3ClientError as error:
+                    found.failed.append(f"{photo.name}: {error}")
+                    continue
+                found.located.append(Located(job=ended, photo=photo, name=photo.name, truth=truth))
+                progress(1)
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Keeps how long a step took."""
+        began = time.monotonic()
+        yield
+        self.seconds[step] = time.monotonic() - began
 
 
-def _ingest(home: Home, folder: Path) -> None:
+def _ingest(home: Home, folder: Path, collection: str, alias: str) -> None:
+    told = [str(folder), "--csv", str(folder / "photos.csv"), "--alias", alias]
     done = subprocess.run(  # noqa: S603 - our own room
-        [sys.executable, "-m", "g3_ingest", str(folder), "--csv", str(folder / "photos.csv")],
-        env=os.environ | {"G3_HOME": str(home.path)},
+        [sys.executable, "-m", "g3_ingest", *told, *(["--collection", collection] if collection else [])],
+        env=_environment(home),
         check=False,
     )
     if done.returncode != 0:
         _out.print("[red]the references could not be ingested[/red]; what failed is written above")
         raise typer.Exit(1)
+
+
+def _card() -> str:
+    """Where the card of the model that ships with the demo is; "" when another model is served."""
+    card = Path(str(files("g3_world"))) / "models" / "alignment.md"
+    return str(card) if card.exists() and "G3_CHECKPOINT" not in os.environ else ""
+
+
+def _environment(home: Home) -> dict[str, str]:
+    return os.environ | {"G3_HOME": str(home.path)}
 
 
 def _known(folder: Path) -> list[tuple[Path, Coordinates]]:
@@ -95,69 +210,9 @@ def _known(folder: Path) -> list[tuple[Path, Coordinates]]:
         ]
 
 
-def _locate(home: Home, known: Sequence[tuple[Path, Coordinates]], own: Sequence[Path]) -> list[Located]:
-    connection = find(environment={"G3_HOME": str(home.path)})
-    asked: list[tuple[Path, Coordinates | None]] = [*known, *((photo, None) for photo in own)]
-    located = []
-    with G3(connection.url, connection.api_key) as g3, Progress(console=_out, transient=True) as progress:
-        for photo, truth in progress.track(asked, description="locating"):
-            try:
-                job = g3.locate(photo, label=photo.name[:255])
-            except G3ClientError as error:
-                _out.print(f"[red]{photo.name}: {error}[/red]")
-                continue
-            located.append(Located(job=job, photo=photo, name=photo.name, truth=truth))
-    if not located:
-        raise typer.Exit(1)
-    return located
-
-
-def _tell(located: Sequence[Located]) -> None:
-    table = Table(
-        "photo", "answer", "off by", "nearest\nreference", "references,\ncandidates", "retrieve, generate,\nverify"
-    )
-    for column in table.columns:
-        column.no_wrap = column.header != "answer"
-    for item in located:
-        table.add_row(*_row(item))
-    _out.print(table)
-    errors = [error for item in located if (error := item.error_km) is not None]
-    if errors:
-        within = sum(error < 200 for error in errors)
-        _out.print(f"median error {statistics.median(errors):,.0f} km; within 200 km: {within} of {len(errors)}")
-    if any("generation" in item.job.degraded for item in located):
-        _out.print("No LMM endpoint is configured: the answers come from retrieved candidates ([i]degraded[/i]).")
-    _out.print(
-        "[yellow]The photos are synthetic and the demo model is untrained:[/yellow] "
-        "this shows the machinery at work; places found are luck of a random network."
-    )
-
-
-def _row(item: Located) -> list[str]:
-    job = item.job
-    if job.result is None:
-        reason = job.failure.message if job.failure else str(job.state)
-        return [item.name, f"[red]{reason}[/red]", "", "", "", _timings(job)]
-    answer = job.result
-    off = f"{item.error_km:,.0f} km" if item.error_km is not None else "unknown"
-    evidence = f"{len(answer.references)}, {len(answer.candidates)}"
-    names = [name for name in (answer.place.city, answer.place.country) if name]
-    place = ", ".join(names) or f"{answer.coordinates.latitude:.3f}, {answer.coordinates.longitude:.3f}"
-    return [item.name, place, off, _nearest(item), evidence, _timings(job)]
-
-
-def _nearest(item: Located) -> str:
-    """How near the nearest retrieved reference lies: what no choice among them can beat."""
-    result: Any = item.job.result
-    if item.truth is None or not result.references:
-        return ""
-    truth = Point(item.truth.latitude, item.truth.longitude)
-    points = (match.reference.coordinates for match in result.references)
-    return f"{min(distance_km(truth, Point(p.latitude, p.longitude)) for p in points):,.0f} km"
-
-
-def _timings(job: Job) -> str:
-    """What each stage worked, in milliseconds."""
-    worked = {timing.stage: timing.worked_s for timing in job.timings}
-    known = [worked.get(stage) for stage in ("retrieve", "generate", "verify")]
-    return ", ".join("-" if seconds is None else f"{1000 * seconds:,.0f}" for seconds in known) + " ms"
+@contextmanager
+def _counted(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar; yields what is told how many more are done."""
+    with Progress(console=_out, transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.advance(task, done)

@@ -123,6 +123,7 @@ class Stack:
         blobs = self._home.path / "blobs"
         blobs.mkdir(exist_ok=True)
         self._environment.setdefault("G3_BLOB_URL", blobs.as_uri())
+        self._environment.setdefault("G3_GALLERY_PATH", str(self._home.path / "galleries"))
         self._checkpoint()
         self._once("g3_orchestrator", "migrate")
 
