@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from g3_kit.errors import Conflict, Missing, Rejected, Unavailable
 from g3_orchestrator.model import Job
+from g3_orchestrator.repeating import Lost
 from g3_orchestrator.states import JobState, StageName
 from g3_orchestrator.store.jobs import uuid7
 from g3_orchestrator.store.port import JOBS_CHANNEL, OUTBOX_CHANNEL, Cursor
@@ -225,21 +226,50 @@ def test_lost_connections_are_replaced(home: House) -> None:
         assert home.job(job).job_id == job.job_id
 
 
-def test_a_connection_that_dies_inside_a_claim_is_repeated(home: House) -> None:
-    job = home.submit()
-    real, calls = home.store.locked, []
+@pytest.mark.parametrize(
+    ("role", "call"), [("claim_free", "claim"), ("locked", "renew"), ("finish_generate", "complete")]
+)
+def test_a_connection_that_dies_inside_a_call_is_repeated(home: House, role: str, call: str) -> None:
+    job = home.to_generate()
+    ref = home.ref(job)
+    if call != "claim":
+        home.stages.claim(ref)
+    real, calls = getattr(home.store, role), []
 
-    def locked(*arguments: object) -> object:
+    def lost_once(*arguments: object) -> object:
         calls.append(arguments)
         if len(calls) == 1:
-            from g3_orchestrator.repeating import Lost
-
             raise Lost("the connection was lost")
-        return real(*arguments)  # type: ignore[arg-type]
+        return real(*arguments)
 
-    home.store.locked = locked  # type: ignore[method-assign, assignment]
-    assert home.stages.claim(home.ref(job, StageName.RETRIEVE)).stage.attempt == 1
+    setattr(home.store, role, lost_once)
+    getattr(home.stages, call)(ref)
     assert len(calls) == 2
+    assert home.stage(job, StageName.GENERATE)["state"] == ("done" if call == "complete" else "leased")
+
+
+@pytest.mark.parametrize("call", ["claim", "complete"])
+def test_a_call_whose_commit_was_not_heard_of_is_repeated(home: House, call: str) -> None:
+    job = home.to_generate()
+    ref = home.ref(job)
+    role = "claim_free"
+    if call == "complete":
+        home.stages.claim(ref)
+        role = "finish_generate"
+    real, calls = getattr(home.store, role), []
+
+    def lost_afterwards(*arguments: object) -> object:
+        calls.append(real(*arguments))
+        if len(calls) == 1:
+            raise Lost("the connection was lost after the commit")
+        return calls[-1]
+
+    setattr(home.store, role, lost_afterwards)
+    getattr(home.stages, call)(ref)
+    assert calls[0]
+    assert not calls[1]
+    assert home.count("stages", job.job_id) == (3 if call == "complete" else 2)
+    assert home.count("events", job.job_id) == home.job(job).last_event
 
 
 def test_a_database_that_is_away_is_unavailable() -> None:

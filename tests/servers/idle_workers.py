@@ -12,12 +12,13 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+import celery
 from g3_generation.fakes import FakeSampler
 from g3_generation.generation import Generation
 from g3_generation.grpc_stages import GrpcStages
 from g3_generation.tasks import register as register_generation
 from g3_kit import grpc_client, logs
-from g3_kit.celery_app import TASKS, Bell, celery_app, work
+from g3_kit.celery_app import TASKS, celery_app, work
 from g3_kit.errors import Conflict
 from g3_orchestrator.coordinator import Coordinator
 from g3_orchestrator.fakes import FakeEmbedder, FakeNamer, FakeScorer, FakeSearcher, MemoryBlobs
@@ -88,10 +89,15 @@ def generate_over_the_wire(broker_url: str, stages_target: str) -> None:
         work(app, concurrency=GENERATION_THREADS, on_ready=lambda: say(b"R"), level="WARNING")
 
 
+def send(app: celery.Celery, queue: str, body: dict[str, object]) -> None:
+    """As Celery sends: what a chain without this house would do, publisher confirms included."""
+    app.send_task(TASKS[queue], kwargs=body, queue=queue, ignore_result=True, confirm_timeout=5.0)
+
+
 def link(broker_url: str, queue: str) -> None:
     """A worker of the bare chain: ingest -> webhooks -> ingest, so that jobs on the same broker are not met."""
     threads = COORDINATOR_THREADS if queue == "ingest" else GENERATION_THREADS
-    bell = Bell(broker_url)
+    sender = celery_app("chain", broker_url)
     app = celery_app("load", broker_url, queues=[queue], concurrency=threads)
 
     @app.task(name=TASKS[queue], ignore_result=True)  # type: ignore[untyped-decorator]
@@ -100,7 +106,7 @@ def link(broker_url: str, queue: str) -> None:
             say(b"+")
         else:
             following = "webhooks" if queue == "ingest" else "ingest"
-            bell.ring(following, {"job_id": job_id, "stage": stage, "attempt": attempt + 1})
+            send(sender, following, {"job_id": job_id, "stage": stage, "attempt": attempt + 1})
 
     work(app, concurrency=threads, on_ready=lambda: say(b"R"), level="WARNING")
 

@@ -4,7 +4,7 @@ The broker is a bell: a message carries ids alone, and losing every message lose
 again from PostgreSQL. So there is no result backend, no ETA, countdown or retry, and no priority here.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from g3_kit import logs
 from g3_kit.errors import Rejected, Unavailable
+from g3_kit.ringing import CONTENT, ConfirmedPublisher, Letterhead, Message
 
 QUEUES = ("coordinate", "generate", "ingest", "webhooks")
 """Every queue of the system; a stage's queue is where its bell rings."""
@@ -186,11 +187,14 @@ def purge(broker_url: str, *, queues: Sequence[str] = QUEUES) -> int:
         return sum(int(_queue(name, embedded=embedded)(channel).purge() or 0) for name in queues)
 
 
-def _connection(broker_url: str) -> kombu.Connection:
+def _connection(broker_url: str, *, confirm_each: bool = True) -> kombu.Connection:
+    options = _transport_options(broker_url)
+    if not confirm_each:
+        options |= {"confirm_publish": False, "write_timeout": _CONNECT_S}
     return kombu.Connection(
         _url(broker_url),
         transport=_transport(broker_url),
-        transport_options=_transport_options(broker_url),
+        transport_options=options,
         connect_timeout=_CONNECT_S,
     )
 
@@ -212,31 +216,57 @@ def _is_transport_error(error: BaseException) -> bool:
 
 
 class Bell:
-    """Rings for stages: publishes a stage's ids on its queue and returns once the broker has confirmed."""
+    """Rings for stages: publishes their ids on their queues; a message counts once the broker has confirmed it."""
 
     def __init__(self, broker_url: str, *, queues: Sequence[str] = QUEUES) -> None:
-        """Connects at the first ring. Thread-safe: each ring borrows a connection of the app's pool."""
+        """Connects at the first ring. Thread-safe: each call borrows a connection of its own."""
         self._app = celery_app("bell", broker_url, queues=queues)
+        self._queues = {queue.name: queue for queue in self._app.conf.task_queues}
+        self._letterhead = Letterhead()
+        self._publisher: ConfirmedPublisher | None = None
+        if not _is_embedded(broker_url):
+            self._publisher = ConfirmedPublisher(lambda: _connection(broker_url, confirm_each=False), self._queues)
 
     def ring(self, queue: str, body: Mapping[str, object], *, timeout_s: float = 5.0) -> None:
         """Send the task of `queue` with `body` as its keyword arguments.
 
         Raises Unavailable: nothing was sent, or nobody knows; ring again.
         """
+        for _ in self.ring_all([(queue, body)], timeout_s=timeout_s):
+            pass
+
+    def ring_all(self, rings: Sequence[tuple[str, Mapping[str, object]]], *, timeout_s: float = 5.0) -> Iterator[int]:
+        """Send a task for each (queue, body); yields the index of each once the broker has it, in any order.
+
+        Raises Unavailable when some were not sent, or nobody knows: ring again for what was not yielded.
+        """
+        messages = [self._letterhead.message(queue, TASKS[queue], body) for queue, body in rings]
         with _translated():
-            self._app.send_task(
-                TASKS[queue],
-                kwargs=dict(body),
-                queue=queue,
-                ignore_result=True,
-                retry=True,
-                retry_policy={"max_retries": 1, "interval_start": 0.1},
-                timeout=timeout_s,
-                confirm_timeout=timeout_s,
-            )
+            if self._publisher is None:
+                yield from self._send(messages)
+            else:
+                yield from self._publisher.publish(messages, timeout_s)
+
+    def _send(self, messages: Sequence[Message]) -> Iterator[int]:
+        with self._app.producer_pool.acquire(block=True) as producer:
+            for index, message in enumerate(messages):
+                producer.publish(
+                    message.body,
+                    exchange="",
+                    routing_key=message.queue,
+                    declare=[self._queues[message.queue]],
+                    headers=message.headers,
+                    retry=True,
+                    retry_policy={"max_retries": 1, "interval_start": 0.1},
+                    **CONTENT,
+                    **message.properties,
+                )
+                yield index
 
     def close(self) -> None:
         """Close the connections."""
+        if self._publisher is not None:
+            self._publisher.close()
         self._app.close()
 
 

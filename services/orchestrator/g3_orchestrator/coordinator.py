@@ -66,7 +66,7 @@ class Coordinator:
         try:
             if ref.stage is StageName.RETRIEVE:
                 retrieval = self._retrieved(job)
-                self._stages.complete(ref, retrieval=retrieval)
+                self._stages.complete(ref, job=job, retrieval=retrieval)
             else:
                 result = self._verified(job)
                 self._stages.complete(ref, result=result)

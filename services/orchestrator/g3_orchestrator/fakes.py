@@ -6,7 +6,7 @@ For tests and for measuring what the orchestrator itself costs; no setting wires
 import hashlib
 import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 from g3_geography import Coordinates, Place
@@ -140,9 +140,11 @@ class FakeBells:
         self.faults: list[G3Error] = []
         self._lock = threading.Lock()
 
-    def ring(self, row: OutboxRow) -> None:
-        """See Bells.ring."""
-        with self._lock:
-            if self.faults:
-                raise self.faults.pop(0)
-            self.rung.append(row)
+    def ring_all(self, rows: Sequence[OutboxRow]) -> Iterator[OutboxRow]:
+        """See Bells.ring_all."""
+        for row in rows:
+            with self._lock:
+                if self.faults:
+                    raise self.faults.pop(0)
+                self.rung.append(row)
+            yield row

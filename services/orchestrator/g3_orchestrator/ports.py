@@ -1,6 +1,6 @@
 """The roles that other parts play for the domain. Adapters live in `clients`, `blobs` and `fakes`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -90,5 +90,6 @@ class Namer(Protocol):
 class Bells(Protocol):
     """Sends messages to the workers of a stage."""
 
-    def ring(self, row: OutboxRow) -> None:
-        """Returns once the broker has the message. Raises Unavailable: nothing was sent, or nobody knows."""
+    def ring_all(self, rows: Sequence[OutboxRow]) -> Iterator[OutboxRow]:
+        """Yields each row once the broker has its message. Raises Unavailable: the others were not sent, or nobody
+        knows."""

@@ -35,14 +35,12 @@ class Relay:
         refusal: Unavailable | None = None
         sent: list[OutboxRow] = []
         with self._store.outgoing(self._batch) as batch:
-            for row in batch.rows:
-                try:
-                    self._bells.ring(row)
-                except Unavailable as error:
-                    refusal = error
-                    break
-                sent.append(row)
-                _SENT.labels(row.stage.queue).inc()
+            try:
+                for row in self._bells.ring_all(batch.rows):
+                    sent.append(row)
+                    _SENT.labels(row.stage.queue).inc()
+            except Unavailable as error:
+                refusal = error
             batch.mark_sent(sent, self._ring_again_s)
         if refusal is not None:
             raise refusal

@@ -8,6 +8,7 @@ The broker only rings; whatever it loses is rung again by `sweep`.
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from g3_kit import logs
@@ -28,11 +29,12 @@ from g3_orchestrator.runs import (
     judge_rejects,
 )
 from g3_orchestrator.states import JobKind, JobState, StageName, StageState
-from g3_orchestrator.store.port import StageStore, StageWork
+from g3_orchestrator.store.port import Following, StageStore, StageWork
 
 GENERATION = "generation"
 """What `degraded` says when the LMM was left out."""
 
+_AFTER_GENERATION = Following(StageName.VERIFY)
 _log = logs.get("g3_orchestrator.stages")
 
 
@@ -123,6 +125,9 @@ class Stages:
         return again(lambda: self._claim(ref))
 
     def _claim(self, ref: Ref) -> Claim:
+        held = None if ref.stage.kind is JobKind.INGEST else self._store.claim_free(ref, self.policy.lease_s)
+        if held is not None:
+            return self._claimed(held.job, held.stage, held.now)
         with self._locked(ref) as work:
             stage = _current(work, ref)
             if stage.state is StageState.LEASED:
@@ -132,9 +137,12 @@ class Stages:
                 if stage.budget_until is not None and work.now >= stage.budget_until:
                     raise Conflict("the budget of this stage is spent")
                 work.lease(ref.claim_id, self.policy.lease_s)
-            budget_s = None if stage.budget_until is None else (stage.budget_until - work.now).total_seconds()
             run = _run_claim(work) if ref.stage.kind is JobKind.INGEST else None
-            return Claim(work.job, work.stage, self.policy.lease_s, budget_s and max(budget_s, 0.0), run)
+            return self._claimed(work.job, work.stage, work.now, run)
+
+    def _claimed(self, job: Job, stage: Stage, now: datetime, run: RunClaim | None = None) -> Claim:
+        budget_s = None if stage.budget_until is None else (stage.budget_until - now).total_seconds()
+        return Claim(job, stage, self.policy.lease_s, budget_s and max(budget_s, 0.0), run)
 
     def renew(self, ref: Ref) -> float:
         """Keeps a held stage; the seconds until its lease ends. Raises Conflict, Missing."""
@@ -220,41 +228,57 @@ class Stages:
     def _locked(self, ref: Ref) -> AbstractContextManager[StageWork]:
         return self._store.locked(ref.job_id, ref.stage, ref.shard)
 
-    def complete(self, ref: Ref, *, retrieval: Retrieval | None = None, result: Result | None = None) -> None:
+    def complete(
+        self, ref: Ref, *, job: Job | None = None, retrieval: Retrieval | None = None, result: Result | None = None
+    ) -> None:
         """Ends the stage and starts what follows, in one transaction. A repeat by the same claim changes nothing.
 
-        `retrieve` brings its retrieval and `verify` its result. Raises Conflict, Missing.
+        `retrieve` brings its retrieval, and the claimed job if it is at hand; `verify` its result.
+        Raises Conflict, Missing.
         """
-        again(lambda: self._complete(ref, retrieval, result))
+        again(lambda: self._complete(ref, job, retrieval, result))
 
-    def _complete(self, ref: Ref, retrieval: Retrieval | None, result: Result | None) -> None:
+    def _complete(self, ref: Ref, job: Job | None, retrieval: Retrieval | None, result: Result | None) -> None:
+        if self._completed_as_usual(ref, job, retrieval, result):
+            return
         with self._locked(ref) as work:
             if _ended_by(work.stage, ref, StageState.DONE):
                 return
             _held(work, ref)
             work.finish()
-            if ref.stage is StageName.RETRIEVE:
-                if retrieval is None:
-                    raise Rejected("retrieve ends with what was retrieved")
-                work.keep(retrieval)
-                self._after_retrieval(work)
-            elif ref.stage is StageName.GENERATE:
-                work.begin(StageName.VERIFY, budget_s=None, degraded=work.job.degraded)
-            elif ref.stage.kind is JobKind.INGEST:
-                filling.follow(work)
-            else:
-                if result is None:
-                    raise Rejected("verify ends with a result")
-                work.succeed(result)
+            self._follow(work, retrieval, result)
 
-    def _after_retrieval(self, work: StageWork) -> None:
-        if not work.job.parameters.references_per_prompt:
-            # Nobody asked for the LMM: nothing was left out.
-            work.begin(StageName.VERIFY, budget_s=None, degraded=work.job.degraded)
-        elif self.policy.generation_enabled:
-            work.begin(StageName.GENERATE, budget_s=self.policy.generate_budget_s, degraded=work.job.degraded)
+    def _follow(self, work: StageWork, retrieval: Retrieval | None, result: Result | None) -> None:
+        if work.stage.name.kind is JobKind.INGEST:
+            filling.follow(work)
+        elif work.stage.name is StageName.RETRIEVE:
+            if retrieval is None:
+                raise Rejected("retrieve ends with what was retrieved")
+            work.keep(retrieval)
+            _begin(work, self._after_retrieval(work.job))
+        elif work.stage.name is StageName.GENERATE:
+            _begin(work, _AFTER_GENERATION)
         else:
-            _go_on_without_generation(work)
+            if result is None:
+                raise Rejected("verify ends with a result")
+            work.succeed(result)
+
+    def _completed_as_usual(
+        self, ref: Ref, job: Job | None, retrieval: Retrieval | None, result: Result | None
+    ) -> bool:
+        if ref.stage is StageName.GENERATE:
+            return self._store.finish_generate(ref, _AFTER_GENERATION)
+        if ref.stage is StageName.RETRIEVE and job is not None and retrieval is not None:
+            return self._store.finish_retrieve(ref, retrieval, self._after_retrieval(job))
+        return ref.stage is StageName.VERIFY and result is not None and self._store.finish_verify(ref, result)
+
+    def _after_retrieval(self, job: Job) -> Following:
+        if not job.parameters.references_per_prompt:
+            # Nobody asked for the LMM: nothing was left out.
+            return Following(StageName.VERIFY, degraded=job.degraded)
+        if self.policy.generation_enabled:
+            return Following(StageName.GENERATE, self.policy.generate_budget_s, job.degraded)
+        return _without_generation(job)
 
     def fail(self, ref: Ref, failure: Failure, *, retryable: bool) -> None:
         """Gives a stage back: due again after a back-off as the next attempt, or dead. Raises Conflict, Missing."""
@@ -347,13 +371,17 @@ def _bury(work: StageWork, failure: Failure, reason: str) -> None:
     work.give_up(reason)
     _log.warning("a stage is dead", job_id=str(work.job.job_id), stage=work.stage.name.value, reason=reason)
     if work.stage.name is StageName.GENERATE:
-        _go_on_without_generation(work)
+        _begin(work, _without_generation(work.job))
     elif work.stage.name.kind is JobKind.INGEST:
         filling.fail(work, failure)
     else:
         work.fail(failure)
 
 
-def _go_on_without_generation(work: StageWork) -> None:
-    degraded = tuple(dict.fromkeys((*work.job.degraded, GENERATION)))
-    work.begin(StageName.VERIFY, budget_s=None, degraded=degraded)
+def _begin(work: StageWork, following: Following) -> None:
+    degraded = work.job.degraded if following.degraded is None else following.degraded
+    work.begin(following.stage, budget_s=following.budget_s, degraded=degraded)
+
+
+def _without_generation(job: Job) -> Following:
+    return Following(StageName.VERIFY, degraded=tuple(dict.fromkeys((*job.degraded, GENERATION))))

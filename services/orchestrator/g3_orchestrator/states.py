@@ -200,6 +200,11 @@ def allowed(before: JobState | StageState) -> frozenset[JobState] | frozenset[St
     return _JOB[before] if isinstance(before, JobState) else _STAGE[before]
 
 
+def before(after: StageState) -> tuple[StageState, ...]:
+    """The states that `after` may follow."""
+    return tuple(state for state in StageState if after in _STAGE[state])
+
+
 def check(before: JobState | StageState, after: JobState | StageState) -> None:
     """Raises Conflict unless `after` may follow `before`."""
     if after not in allowed(before):

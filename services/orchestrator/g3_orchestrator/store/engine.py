@@ -7,22 +7,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import psycopg
-from g3_kit import logs
 from g3_kit.errors import Exhausted, G3Error, Unavailable
+from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from g3_orchestrator.repeating import Lost
+from g3_orchestrator.store.notices import Note, Notices
 
 # Serialization failure, deadlock, and a server that is shutting down or starting.
 _PASSING = frozenset({"40001", "40P01", "57P01", "57P02", "57P03"})
 # A connection that was used a moment ago is there.
 _RESTED_S = 5.0
-Notes = Sequence[tuple[str, str]]
-"""(channel, payload) of notifications."""
-_log = logs.get("g3_orchestrator.store")
+_SETTINGS = (
+    # A relay holds rows while it publishes; nothing else idles inside a transaction.
+    "idle_in_transaction_session_timeout=60000",
+    # Every statement here asks by key for few rows. Without fresh statistics (a new database, a sudden backlog) the
+    # planner thinks otherwise, and then walks through every open stage to mark twenty of them.
+    "enable_seqscan=off",
+    "enable_hashjoin=off",
+    "enable_mergejoin=off",
+)
 
 
 def driver_url(database_url: str) -> str:
@@ -51,37 +58,74 @@ class Database:
             # Longer waits only hide that the pool is too small.
             pool_timeout=5.0,
             pool_recycle=1800,
+            # Most work is one statement; what needs a transaction says so, and leaves nothing open.
+            isolation_level="AUTOCOMMIT",
+            pool_reset_on_return=None,
             connect_args={
                 "connect_timeout": 5,
                 "application_name": "g3_orchestrator",
-                # A relay holds rows while it publishes; nothing else idles inside a transaction.
-                "options": f"-c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout=60000",
+                "options": " ".join(f"-c {setting}" for setting in (f"statement_timeout={milliseconds}", *_SETTINGS)),
             },
         )
         event.listen(self._engine, "checkin", _rested)
         event.listen(self._engine, "checkout", _woken)
-        self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._notices = Notices(libpq_url(database_url))
 
     @contextlib.contextmanager
-    def transaction(self, notes: Notes = ()) -> Iterator[Connection]:
+    def transaction(self, notes: Sequence[Note] = ()) -> Iterator[Connection]:
         """A transaction that commits at the end; then sends `notes`, as they are by then.
 
         Raises Lost, Exhausted, Unavailable for the driver's errors.
         """
-        with translated(), self._engine.connect() as connection:
-            with connection.begin():
-                yield connection
-            _notify(connection, notes)
+        with translated(), self._borrowed() as connection, _driver(connection).transaction():
+            yield connection
+        self.notify(notes)
 
     @contextlib.contextmanager
-    def statement(self, notes: Notes = ()) -> Iterator[Connection]:
+    def statement(self, notes: Sequence[Note] = ()) -> Iterator[Connection]:
         """For single statements: each is a transaction of its own, without the round trips of BEGIN and COMMIT."""
-        with translated(), self._autocommit.connect() as connection:
+        with translated(), self._borrowed() as connection:
             yield connection
-            _notify(connection, notes)
+        self.notify(notes)
+
+    @contextlib.contextmanager
+    def _borrowed(self) -> Iterator[Connection]:
+        with self._engine.connect() as connection:
+            driver = _driver(connection)
+            try:
+                yield connection
+            finally:
+                # What the driver did by itself the pool has not seen: a dead connection must not go back to it.
+                if driver.info.transaction_status is not TransactionStatus.IDLE and not connection.invalidated:
+                    connection.invalidate()
+
+    def single(self, statement: str, values: Mapping[str, object]) -> dict[str, Any] | None:
+        """One statement by the driver itself, a transaction of its own; its first row, or None.
+
+        Raises Lost, Exhausted, Unavailable for the driver's errors.
+        """
+        with translated():
+            pooled = self._engine.raw_connection()
+            try:
+                driver = cast("psycopg.Connection[Any]", pooled.driver_connection)
+                row = driver.cursor(row_factory=dict_row).execute(statement.encode(), values).fetchone()
+            except BaseException as error:
+                pooled.invalidate(error)
+                raise
+            pooled.close()
+            return row
+
+    def notify(self, notes: Sequence[Note]) -> None:
+        """Sends notifications of what has been committed. A listener that misses one finds the rows at its next look.
+
+        Returns at once.
+        """
+        if notes:
+            self._notices.send(*notes)
 
     def close(self) -> None:
         """Closes the connections."""
+        self._notices.close()
         self._engine.dispose()
 
 
@@ -91,32 +135,11 @@ def direct(connection: Connection, statement: str, values: Mapping[str, object])
     For the statements that every job needs many times: SQLAlchemy's own share of a statement is several times the
     driver's. Raises psycopg's errors, which `translated` knows.
     """
-    driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
-    return driver.cursor(row_factory=dict_row).execute(statement.encode(), values)
+    return _driver(connection).cursor(row_factory=dict_row).execute(statement.encode(), values)
 
 
-_NOTIFY = """
-    SELECT pg_notify(channel, payload) FROM unnest(%s::text[], %s::text[]) AS note (channel, payload)"""
-
-
-def _notify(connection: Connection, notes: Notes) -> None:
-    """Sends notifications after the commit that they tell of.
-
-    Inside it they would be costly: PostgreSQL commits notifying transactions one at a time, each waiting for the disk.
-    A listener that misses one finds the rows at its next look.
-    """
-    if not notes:
-        return
-    channels, payloads = zip(*dict.fromkeys(notes), strict=True)
-    driver = cast("psycopg.Connection", connection.connection.driver_connection)
-    before = driver.autocommit
-    try:
-        driver.autocommit = True
-        driver.execute(_NOTIFY, [list(channels), list(payloads)])
-        driver.autocommit = before
-    except psycopg.OperationalError as error:
-        connection.invalidate()
-        _log.warning("a notification was not sent", error=type(error).__name__)
+def _driver(connection: Connection) -> psycopg.Connection[Any]:
+    return cast("psycopg.Connection[Any]", connection.connection.driver_connection)
 
 
 def _rested(_: object, record: Any) -> None:

@@ -48,12 +48,12 @@ _LIST = {
     for state in ("", _IN_STATE)
 }
 
-_CREATE = text("""
+_CREATE = """
     WITH job AS (
         INSERT INTO jobs (job_id, tenant_id, state, label, parameters, photo_sha256, photo_width, photo_height,
                           photo_bytes, idempotency_key, request_hash, last_event)
-        VALUES (:job, :tenant, 'queued', :label, CAST(:parameters AS jsonb), :sha256, :width, :height,
-                :size, :key, :hash, 1)
+        VALUES (%(job)s, %(tenant)s, 'queued', %(label)s, CAST(%(parameters)s AS jsonb), %(sha256)s,
+                %(width)s, %(height)s, %(size)s, %(key)s, %(hash)s, 1)
         ON CONFLICT DO NOTHING
         RETURNING *
     ), stage AS (
@@ -64,7 +64,7 @@ _CREATE = text("""
     ), event AS (
         INSERT INTO events (job_id, tenant_id, event_id, state) SELECT job_id, tenant_id, 1, state FROM job
     )
-    SELECT * FROM job""")
+    SELECT * FROM job"""
 
 _BY_KEY = text("""
     SELECT job_id, request_hash FROM jobs
@@ -125,12 +125,11 @@ class PostgresJobs:
             "key": new.idempotency_key,
             "hash": new.request_hash,
         }
-        notes: list[tuple[str, str]] = []
-        with self._database.statement(notes) as connection:
-            row = connection.execute(_CREATE, values).mappings().one_or_none()
-            if row is not None:
-                notes += [(OUTBOX_CHANNEL, ""), (JOBS_CHANNEL, f"{tenant_id}/{job_id}")]
-                return job_in(row), True
+        row = self._database.single(_CREATE, values)
+        if row is not None:
+            self._database.notify([(OUTBOX_CHANNEL, ""), (JOBS_CHANNEL, f"{tenant_id}/{job_id}")])
+            return job_in(row), True
+        with self._database.statement() as connection:
             known = {"tenant": tenant_id, "key": new.idempotency_key, "job": job_id}
             earlier = connection.execute(_BY_KEY, known).one()
         if bytes(earlier.request_hash) != new.request_hash:

@@ -111,6 +111,44 @@ class Changes(Protocol):
         """
 
 
+class Holding(Protocol):
+    """Who works on which attempt of a stage, as `stages.Ref` says it."""
+
+    @property
+    def job_id(self) -> UUID:
+        """The job."""
+
+    @property
+    def stage(self) -> StageName:
+        """Its stage."""
+
+    @property
+    def attempt(self) -> int:
+        """The fence."""
+
+    @property
+    def claim_id(self) -> str:
+        """One per delivery of a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A stage just claimed, its job, and the database's clock."""
+
+    job: Job
+    stage: Stage
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """The stage that begins when another ends. `degraded` is what the job says from then on; None: as before."""
+
+    stage: StageName
+    budget_s: float | None = None
+    degraded: tuple[str, ...] | None = None
+
+
 class StageWork(Protocol):
     """One stage whose job is locked for the length of the transaction. Leaving the context commits."""
 
@@ -232,7 +270,29 @@ class IngestStore(Protocol):
 
 
 class StageStore(Protocol):
-    """Stages as the stage protocol needs them. Not scoped by tenant: only the house itself calls it."""
+    """Stages as the stage protocol needs them. Not scoped by tenant: only the house itself calls it.
+
+    The usual course of a stage has methods of its own, each one statement. They change nothing and say so when
+    anything is not as usual; `locked` is for finding out what, and for everything else.
+    """
+
+    def claim_free(self, ref: Holding, lease_s: float) -> Held | None:
+        """Leases the stage for the first claim of this attempt; the first attempt of a job moves it on, with an event.
+
+        None: it is not free, its budget is spent, or its job is not where the stage has it.
+        """
+
+    def finish_retrieve(self, ref: Holding, retrieval: Retrieval, following: Following) -> bool:
+        """Ends the stage that the claim holds, stores what was retrieved and begins what follows.
+
+        False: the claim does not hold it at this attempt.
+        """
+
+    def finish_generate(self, ref: Holding, following: Following) -> bool:
+        """As finish_retrieve, with nothing to store."""
+
+    def finish_verify(self, ref: Holding, result: Result) -> bool:
+        """As finish_retrieve: stores the result, and the job has succeeded."""
 
     def locked(self, job_id: UUID, stage: StageName, shard: int = 0) -> AbstractContextManager[StageWork]:
         """Locks job and stage. Raises Missing."""

@@ -2,6 +2,7 @@
 
 from typing import Self
 
+from g3_orchestrator.store.course import PostgresCourse
 from g3_orchestrator.store.engine import Database
 from g3_orchestrator.store.ingests import PostgresIngests
 from g3_orchestrator.store.jobs import PostgresJobs
@@ -11,7 +12,9 @@ from g3_orchestrator.store.outbox import PostgresOutbox
 from g3_orchestrator.store.stages import PostgresStages
 
 
-class PostgresStore(PostgresJobs, PostgresKeys, PostgresIngests, PostgresStages, PostgresOutbox, PostgresChanges):
+class PostgresStore(
+    PostgresJobs, PostgresKeys, PostgresIngests, PostgresStages, PostgresCourse, PostgresOutbox, PostgresChanges
+):
     """Every role of the store. Thread-safe; close it, or use it as a context."""
 
     def __init__(self, database_url: str, *, pool_size: int = 8, statement_timeout_s: float = 10.0) -> None:

@@ -16,18 +16,18 @@ from g3_orchestrator.store.engine import Database, direct
 from g3_orchestrator.store.jobs import JOB_COLUMNS
 from g3_orchestrator.store.work import PostgresStageWork
 
-_COLUMNS = f"""{JOB_COLUMNS},
+WORK_COLUMNS = f"""{JOB_COLUMNS},
     s.name AS stage_name, s.state AS stage_state, s.attempt AS stage_attempt, s.first_due_at AS stage_first_due_at,
     s.budget_until AS stage_budget_until, s.claim_id AS stage_claim_id, s.lease_until AS stage_lease_until,
     s.reason AS stage_reason, s.shard AS stage_shard, s.progressed AS stage_progressed, now() AS now"""
 
 _LOCK = f"""
-    SELECT {_COLUMNS} FROM jobs j JOIN stages s ON s.job_id = j.job_id
+    SELECT {WORK_COLUMNS} FROM jobs j JOIN stages s ON s.job_id = j.job_id
     WHERE j.job_id = %(job)s AND s.name = %(stage)s AND s.shard = %(shard)s
     FOR NO KEY UPDATE OF j, s"""
 
 _OVERDUE = f"""
-    SELECT {_COLUMNS} FROM stages s JOIN jobs j ON s.job_id = j.job_id
+    SELECT {WORK_COLUMNS} FROM stages s JOIN jobs j ON s.job_id = j.job_id
     WHERE s.wake_at <= now()
     ORDER BY s.wake_at LIMIT %(limit)s
     FOR NO KEY UPDATE OF j, s SKIP LOCKED"""
