@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from io import BytesIO
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -92,6 +93,7 @@ def test_no_contrast_is_sent_when_none_was_asked_for(home: House, stub: stages_p
     ("fields", "field"),
     [
         ({"stage": "verify"}, "ref.stage"),
+        ({"stage": "retrieve"}, "ref.stage"),
         ({"stage": ""}, "ref.stage"),
         ({"job_id": "7"}, "ref.job_id"),
         ({"claim_id": ""}, "ref.claim_id"),
@@ -101,7 +103,7 @@ def test_no_contrast_is_sent_when_none_was_asked_for(home: House, stub: stages_p
 def test_malformed_references_are_rejected(
     stub: stages_pb2_grpc.StageServiceStub, fields: dict[str, str], field: str
 ) -> None:
-    asked = {"job_id": str(uuid4()), "stage": "generate", "claim_id": "c", **fields}
+    asked: dict[str, Any] = {"job_id": str(uuid4()), "stage": "generate", "claim_id": "c", **fields}
     with pytest.raises(Rejected) as caught:
         stub.ClaimStage(stages_pb2.ClaimStageRequest(ref=stages_pb2.StageRef(attempt=1, **asked)))
     assert caught.value.field == field
