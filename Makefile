@@ -11,7 +11,7 @@ ROOMS := protos libs/kit libs/photo libs/geography libs/alignment libs/world lib
 PACKAGES := $(foreach room,$(ROOMS),$(wildcard $(room)/g3_*))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test test-slow lint format types protos provision bench clean
+.PHONY: help install demo up down demo-models test test-slow lint format types protos provision bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,30 @@ up: install ## Start the whole stack on this machine
 
 down: install ## Stop it; its data stay
 	$(BIN)/g3 down
+
+# Where the training keeps its photos, states and reports; started again it goes on there.
+TRAINED := .cache/demo-models
+CITIES := --cities 3000
+UNSEEN := --cities 500 --skip-cities 3000
+ARRAYS = $(BIN)/python -m g3_world arrays --out $(TRAINED)
+
+demo-models: install ## Train the demo's alignment model anew: render, pretrain, cache, align, measure (an hour)
+	$(ARRAYS)/train --count 100000 --seed 1 $(CITIES)
+	$(ARRAYS)/second --count 42000 --seed 2 $(CITIES)
+	$(ARRAYS)/seen --count 2500 --seed 3 $(CITIES)
+	$(ARRAYS)/unseen --count 2500 --seed 4 $(UNSEEN)
+	$(ARRAYS)/unseen-references --count 4000 --seed 5 $(UNSEEN)
+	$(BIN)/g3-train pretrain --preset demo --arrays $(TRAINED)/train --out $(TRAINED)/towers --minutes 38 --batch 512 \
+		--learning-rate 3e-3 --weight-decay 0.05 --warm-up 100 --holdout 0.01 --keep last --dtype float16
+	$(BIN)/g3-train cache --model $(TRAINED)/towers/model.safetensors --arrays $(TRAINED)/train --arrays $(TRAINED)/second \
+		--out $(TRAINED)/cache
+	$(BIN)/g3-train align --model $(TRAINED)/towers/model.safetensors --cache $(TRAINED)/cache --out $(TRAINED)/aligned \
+		--minutes 5 --batch 512 --learning-rate 3e-3 --weight-decay 1e-4 --schedule cosine --warm-up 100 --holdout 0.01 \
+		--patience 0 --keep last --dtype float16
+	$(BIN)/g3-train measure --model $(TRAINED)/aligned/model.safetensors --references $(TRAINED)/second --most 20000 \
+		--queries $(TRAINED)/seen --queries $(TRAINED)/unseen --more $(TRAINED)/unseen-references \
+		--out $(TRAINED)/measured.json
+	$(BIN)/python workers/training/tools/package_demo_model.py $(TRAINED) libs/world/g3_world/models
 
 test: install provision lint types ## Lint, types and every test (unit, contract, integration, end to end)
 	$(BIN)/python -m pytest -m "not slow" tests/unit tests/contract tests/integration tests/e2e

@@ -19,6 +19,7 @@ from g3_client.config import path as client_file
 from g3_client.config import write as write_client
 from g3_kit import celery_app, logs
 from g3_kit.errors import Unavailable
+from g3_world import models
 
 from g3_local.home import Home, Ports, write
 from g3_local.postgres import PostgresServer, install_queue
@@ -130,11 +131,8 @@ class Stack:
     def _checkpoint(self) -> None:
         if "G3_CHECKPOINT" in self._given:
             return
-        file = self._home.path / "models" / "demo.safetensors"
-        if not file.exists():
-            file.parent.mkdir(exist_ok=True)
-            self._once("g3_alignment", "init", "--preset", "demo", "--seed", "0", "--out", str(file))
-        self._environment["G3_CHECKPOINT"] = str(file)
+        self._environment["G3_CHECKPOINT"] = str(models.ALIGNMENT)
+        self._environment["G3_CHECKPOINT_SHA256"] = models.ALIGNMENT_SHA256
 
     def _once(self, module: str, *arguments: str) -> str:
         """Run a room's one-shot command and return what it printed. Raises Unavailable with its last words."""

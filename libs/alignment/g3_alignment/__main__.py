@@ -66,6 +66,7 @@ def _text(description: Description) -> str:
         "dimension": description.configuration.dimension,
         "parameters": description.parameters,
         "dtype": description.dtype,
+        "trained": description.trained,
         "configuration": asdict(description.configuration),
     }
     return json.dumps(document, indent=2) + "\n"

@@ -31,12 +31,14 @@ class Description:
     """What a checkpoint's header states; `parameters` counts all weights. Only loading verifies the fingerprint.
 
     `dtype`: how the file stores weights, "float32" or "float16". A loaded model has float32 weights either way.
+    `trained`: whether the weights are said to have been trained; `initialise` and the towers alone do not make it so.
     """
 
     configuration: AlignmentConfiguration
     fingerprint: Fingerprint
     parameters: int
     dtype: str
+    trained: bool
 
 
 def initialise(configuration: AlignmentConfiguration, seed: int) -> AlignmentModel:
@@ -59,6 +61,7 @@ def save(model: AlignmentModel, path: str | os.PathLike[str], *, dtype: str = "f
     statement = {
         "version": FORMAT_VERSION,
         "dtype": dtype,
+        "trained": model.trained,
         "configuration": asdict(model.configuration),
         "fingerprint": asdict(fingerprint),
     }
@@ -82,7 +85,9 @@ def describe(path: str | os.PathLike[str]) -> Description:
     with _Checkpoint(path) as checkpoint:
         shapes = [checkpoint.file.get_slice(name).get_shape() for name in checkpoint.names]
         parameters = sum(int(torch.Size(shape).numel()) for shape in shapes)
-        return Description(checkpoint.configuration, checkpoint.fingerprint, parameters, checkpoint.dtype)
+        return Description(
+            checkpoint.configuration, checkpoint.fingerprint, parameters, checkpoint.dtype, checkpoint.trained
+        )
 
 
 def load(path: str | os.PathLike[str], device: str | torch.device = "cpu", sha256: str | None = None) -> AlignmentModel:
@@ -97,6 +102,7 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "cpu", sha25
         with torch.random.fork_rng(devices=[]), _Unfilled():
             model = AlignmentModel(checkpoint.configuration)
         checkpoint.fill(model, checkpoint.names)
+        model.trained = checkpoint.trained
         if fingerprint_of(model) != checkpoint.fingerprint:
             raise _tampered(path)
     return model.eval().to(device)
@@ -151,6 +157,7 @@ class _Checkpoint:
         except (KeyError, TypeError):
             raise Rejected(f"{self._name} states no fingerprint: save it again.", field="checkpoint") from None
         self.dtype = self._dtype(statement.get("dtype", "float32"))
+        self.trained = statement.get("trained") is True
         self.names: list[str] = sorted(self.file.keys())
 
     def _statement(self) -> dict[str, Any]:

@@ -63,6 +63,8 @@ class AlignmentModel(nn.Module):
         super().__init__()
         dimension = configuration.dimension
         self.configuration = configuration
+        # whether anybody trained these weights as a whole, which no weight can tell; kept in checkpoints
+        self.trained = False
         self.tower: Any = build_tower(configuration.tower)
         self.image_text_head = _head(dimension)
         self.text_head = _head(dimension)

@@ -45,6 +45,7 @@ class TorchEncoder:
             dimension=model.dimension,
             configuration=_name(model.configuration),
             device=str(self._device),
+            trained=model.trained,
         )
 
     @classmethod

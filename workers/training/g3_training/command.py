@@ -11,12 +11,13 @@ import typer
 from g3_alignment import AlignmentConfiguration, AlignmentModel, initialise, load, preset
 from g3_kit.errors import G3Error, Rejected
 
-from g3_training import runs
+from g3_training import measuring, runs
 from g3_training.cache import CachePlan, open_cache
 from g3_training.processes import Processes
 from g3_training.recipe import Recipe
 from g3_training.schedule import Shape
 from g3_training.sources import FolderSource, PhotoSource, TarSource, WorldSource
+from g3_training.writing import write_json
 
 _FAILED, _USAGE, _INTERRUPTED = 1, 2, 130
 
@@ -178,6 +179,33 @@ def align(
         opened = open_cache(cache, loaded, neighbourhood=neighbourhood, verify=processes.leads)
         output = runs.Output(out, dtype, save_every)
         runs.align(loaded, opened, recipe, output, processes, variant=_variant(variant), place_km=place_km)
+
+
+@app.command()
+def measure(
+    model: Annotated[Path, typer.Option(help="The checkpoint.")],
+    references: Annotated[list[Path], typer.Option(help="Arrays with the references; again for more.")],
+    queries: Annotated[list[Path], typer.Option(help="Arrays with the queries; each given is measured apart.")],
+    more: Annotated[list[Path] | None, typer.Option(help="References added for a second measurement.")] = None,
+    most: Annotated[int | None, typer.Option(help="At most so many of --references.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the figures as JSON, too.")] = None,
+    device: Device = "auto",
+    threads: Threads = 0,
+) -> None:
+    """Accuracy of a checkpoint by photos straight to the model: nearest references, gallery, verification."""
+    with _ended(), _processes(device, threads) as processes:
+        loaded = load(model).to(processes.device)
+        known = measuring.encoded(loaded, WorldSource(references), most, threads)
+        further = known.joined(measuring.encoded(loaded, WorldSource(more), None, threads)) if more else None
+        results = {}
+        for folder in queries:
+            asked = measuring.encoded(loaded, WorldSource([folder]), None, threads)
+            results[folder.name] = measuring.measured(asked, known)
+            if further is not None:
+                results[f"{folder.name}, with references added"] = measuring.measured(asked, further)
+        typer.echo(measuring.table(results))
+        if out is not None:
+            write_json(out, results)
 
 
 def _variant(name: str) -> Literal["image", "image-gps", "image-gps-text"]:

@@ -127,6 +127,8 @@ def finish(
         if watch is not None:
             watch.close()
     if processes.leads:
+        # towers alone make no model: heads and GPS encoder of phase 1 are as they came
+        model.trained = model.trained or stated["phase"] == "align"
         fingerprint = save(model.eval().cpu(), output.folder / MODEL, dtype=output.dtype)
         numbers = {"fingerprint": fingerprint.full, "processes": processes.size, "threads": torch.get_num_threads()}
         write_report(output.folder, f"{stated['phase']}: {len(rows)} photos", {**stated, **numbers}, state)
