@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from g3_verification.scorer import Model
 
 _CHUNK = 2048  # rows a forward pass: 10,000 candidates stay under 100 MB of activations
+_PACKED_FOR = 40  # rows that the weights are laid out for: a job's candidates
 
 
 class TorchScorer:
@@ -33,7 +34,7 @@ class TorchScorer:
         described = describe(checkpoint)
         self._gps = load_gps(checkpoint, _device(device), sha256)
         if self._gps.device.type == "cpu":
-            _by_columns(self._gps)
+            _pack(self._gps)
         self._lock = threading.Lock()
         self._broken = False
         self._model = Model(
@@ -86,28 +87,37 @@ class TorchScorer:
         self.similarities(query, np.zeros((1, 2), dtype=np.float64))
 
 
-class _ByColumns(nn.Module):
-    """A linear layer that keeps its rows as columns between layers: weight @ columns, which are then contiguous.
+class _Packed(nn.Module):
+    """A linear layer, with the ReLU behind it if there is one, whose weight lies in oneDNN's blocked layout.
 
-    On a CPU with some dozens of rows this takes about two thirds of the time of rows @ weight.T (40 candidates, full
-    size, 2 cores, MKL and AVX2: 9 ms against 13 ms); the result is the same to float32's rounding.
+    Torch's own layers let MKL order the weight at every pass, which on some dozens of rows costs as much as the
+    product (40 candidates, full size, 2 cores: 6.5 ms a pass against 11.0 ms). Same result to float32's rounding.
     """
 
-    def __init__(self, layer: nn.Linear) -> None:
+    def __init__(self, layer: nn.Linear, *, relu: bool) -> None:
         super().__init__()
-        self.weight, self.bias = layer.weight, layer.bias
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach(), _PACKED_FOR)
+        self._bias = layer.bias.detach()
+        self._then = "relu" if relu else "none"
 
     def forward(self, rows: Tensor) -> Tensor:
-        """[n, in] -> [n, out], a transposed view of [out, n]."""
-        return torch.addmm(self.bias[:, None], self.weight, rows.T).T
+        """[n, in] -> [n, out]; any n."""
+        outcome: Tensor = torch.ops.mkldnn._linear_pointwise(rows, self._weight, self._bias, self._then, [], "")
+        return outcome
 
 
-def _by_columns(model: nn.Module) -> None:
-    """Swaps the linear layers of every nn.Sequential inside `model`."""
+def _pack(model: nn.Module) -> None:
+    """Swaps the linear layers of every nn.Sequential inside `model`; without oneDNN they stay as they are."""
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return
     for sequence in [module for module in model.modules() if isinstance(module, nn.Sequential)]:
-        for index, layer in enumerate(sequence):
+        layers = list(sequence)
+        for index, layer in enumerate(layers):
             if isinstance(layer, nn.Linear):
-                sequence[index] = _ByColumns(layer)
+                relu = index + 1 < len(layers) and isinstance(layers[index + 1], nn.ReLU)
+                sequence[index] = _Packed(layer, relu=relu)
+                if relu:
+                    sequence[index + 1] = nn.Identity()
 
 
 def _device(name: str) -> torch.device:

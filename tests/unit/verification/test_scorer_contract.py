@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from g3_alignment import initialise, preset, save
+import torch
+from g3_alignment import AlignmentConfiguration, GpsConfiguration, initialise, load_gps, preset, save
 from g3_kit.errors import Missing, Rejected
 from g3_verification.fakes import FakeScorer
 from g3_verification.scorer import Scorer
@@ -121,3 +122,19 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, checkpoint: Pat
         TorchScorer(checkpoint, "cpu", sha256="0" * 64)
     with pytest.raises(Rejected, match="warp"):
         TorchScorer(checkpoint, "warp")
+
+
+@pytest.mark.parametrize("rows", [1, 40, 333])
+def test_vectors_equal_the_plain_models_at_full_size(tmp_path: Path, rows: int) -> None:
+    """The scorer lays its weights out anew; whatever the number of rows, nothing but float32's rounding may change."""
+    small = preset("demo")
+    full = AlignmentConfiguration({**small.tower, "embed_dim": 768}, small.preprocessing, GpsConfiguration())
+    save(initialise(full, seed=5), tmp_path / "full.safetensors")
+    scorer = TorchScorer(tmp_path / "full.safetensors", "cpu")
+    dice = np.random.default_rng(rows)
+    places = np.column_stack([dice.uniform(-90, 90, rows), dice.uniform(-180, 180, rows)])
+    plain = load_gps(tmp_path / "full.safetensors").encode_gps(torch.from_numpy(places)).numpy()
+    ours = scorer.vectors(places)
+    assert float((plain * ours).sum(axis=1).min()) >= 0.999999
+    query = some_vector(scorer)
+    assert np.abs(scorer.similarities(query, places) - plain @ query).max() <= 1e-5
