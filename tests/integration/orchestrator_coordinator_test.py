@@ -161,7 +161,7 @@ def test_a_service_that_is_away_is_asked_again(home: House, part: str, stage: St
 
 def test_a_service_that_stays_away_fails_the_job_with_its_code(home: House) -> None:
     job = home.submit()
-    for attempt in range(1, 6):
+    for attempt in range(1, Policy().max_attempts + 1):
         home.embedder.faults.append(Unavailable("the embedding service is away"))
         home.work(job, RETRIEVE, attempt)
     done = home.job(job)

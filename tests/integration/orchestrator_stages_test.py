@@ -212,6 +212,11 @@ def test_waits_after_failures_grow_to_a_bound() -> None:
     assert [policy.backoff_s(attempt) for attempt in (1, 2, 3, 4, 9)] == [1, 2, 4, 8, 30]
 
 
+def test_the_attempts_outlast_two_minutes_without_a_service() -> None:
+    policy = Policy()
+    assert sum(policy.backoff_s(attempt) for attempt in range(1, policy.max_attempts)) >= 120
+
+
 def test_generation_that_fails_for_good_is_left_out(home: House) -> None:
     job = home.to_generate()
     ref = home.ref(job)
@@ -225,7 +230,7 @@ def test_generation_that_fails_for_good_is_left_out(home: House) -> None:
 
 def test_generation_is_left_out_once_its_attempts_are_spent(home: House) -> None:
     job = home.to_generate()
-    for attempt in range(1, 6):
+    for attempt in range(1, Policy().max_attempts + 1):
         ref = home.ref(job, attempt=attempt)
         home.stages.claim(ref)
         home.stages.fail(ref, AWAY, retryable=True)
@@ -264,7 +269,7 @@ def test_a_renewed_lease_does_not_outlast_the_budget(home: House) -> None:
 @pytest.mark.parametrize("stage", [RETRIEVE, VERIFY])
 def test_a_job_whose_worker_dies_each_time_fails(home: House, stage: StageName) -> None:
     job = home.submit() if stage is RETRIEVE else home.to_verify()
-    for attempt in range(1, 6):
+    for attempt in range(1, Policy().max_attempts + 1):
         home.stages.claim(home.ref(job, stage, attempt))
         home.age(job, 31)
         home.stages.sweep()

@@ -26,7 +26,7 @@ class ProtocolSettings(StoreSettings):
     """How long a silent worker keeps its stage."""
     ring_again_s: PositiveFloat = 15.0
     """How long a message may go without a claim before it is sent again."""
-    stage_attempts: PositiveInt = 5
+    stage_attempts: PositiveInt = 10
     """Attempts of one stage before it is given up."""
 
     @property

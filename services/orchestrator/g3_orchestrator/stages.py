@@ -46,8 +46,10 @@ class Policy:
     """A worker that is silent for so long has lost its stage."""
     ring_again_s: float = 15.0
     """A message that nobody acted on is sent again after this long; each further wait doubles, up to eight times."""
-    max_attempts: int = 5
-    """Attempts of one stage before it is dead; of a shard, attempts in a row that did not get on."""
+    max_attempts: int = 10
+    """Attempts of one stage before it is dead; of a shard, attempts in a row that did not get on.
+
+    With the waits below ten of them outlast two minutes in which a service or PostgreSQL is away."""
     longest_backoff_s: float = 30.0
     """Waits after retryable failures double from 1 s up to this."""
     generate_budget_s: float = 120.0
