@@ -12,7 +12,8 @@ import pytest
 from tests.servers.ingest_storm import Storm, storm, write_vectors
 from tests.servers.stack import LocalStack
 
-FAST = {"G3_LEASE_S": "3", "G3_RING_AGAIN_S": "3"}
+# Short enough that a kill costs seconds, long enough for a renewal on a machine that is busy with other things.
+FAST = {"G3_LEASE_S": "8", "G3_RING_AGAIN_S": "3"}
 
 
 @pytest.fixture(scope="module")

@@ -267,7 +267,9 @@ class Publication(_message.Message):
     counted: _builtins.int
     """References that the version holds."""
     recall_similar: _builtins.float
-    """Share of the true similar neighbours that its index finds; unset when it was not measured."""
+    """Share of the true similar neighbours that its index finds; unset when it was not measured,
+    as of an exact index of many references.
+    """
     recall_dissimilar: _builtins.float
     """The same for dissimilar ones."""
     published: _builtins.bool
