@@ -108,10 +108,10 @@ def _notes(found: Findings) -> Iterator[str]:
     yield f"95 % intervals (Wilson) are at most ±{100 * widest:.1f} points; distances are geodesic, strictly below."
     for head, said in found.evaluations.items():
         recall = said["recall"]
-        measured = f"{recall['mean']:.4f}" if recall else f"not measured ({said['recall_absent']})"
+        measured = f", recall of the index {recall['mean']:.4f}" if recall else ""
         yield (
-            f"{head}: {said['collection']['count']:,} references ({said['collection']['index']}), recall of the index "
-            f"{measured}; {len(said['failures'])} photos without an answer"
+            f"{head}: {said['collection']['count']:,} references ({said['collection']['index']}{measured}); "
+            f"{len(said['failures'])} photos without an answer"
         )
 
 

@@ -8,7 +8,7 @@ from g3_evaluation.metrics import THRESHOLDS_KM, Accuracy, Share
 from g3_evaluation.report import RetrievalReport
 
 _EXAMPLES = 20
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~-])")
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|~])")
 HEADINGS = [f"{threshold:g} km" for threshold in THRESHOLDS_KM]
 
 
@@ -26,7 +26,7 @@ def _lines(report: RetrievalReport) -> Iterator[str]:
     yield ""
     yield from table(
         ["method", *(f"< {heading}" for heading in HEADINGS), "median km"],
-        [[text(method.words), *accuracy_cells(accuracy)] for method, accuracy in report.accuracy.items()],
+        [[method.words, *accuracy_cells(accuracy)] for method, accuracy in report.accuracy.items()],
     )
     yield ""
     yield "Distances are geodesic (WGS 84); a photo counts within a threshold when it is strictly nearer. Photos"
