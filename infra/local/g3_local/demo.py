@@ -111,7 +111,7 @@ class _Demo:
         with self.timed("ingest"):
             _ingest(self.home, references, base, "demo_base")
         with self.timed("place"):
-            found.evaluations[SEEN] = self._evaluated(seen, base, "seen")
+            found.evaluations[SEEN] = self._evaluated(seen, base, "seen", recall=False)
             found.evaluations[UNSEEN] = self._evaluated(unseen, base, "unseen", recall=False)
         with self.timed("ingest more"):
             self._grow(base, grown, more)
@@ -133,7 +133,7 @@ class _Demo:
         _ingest(self.home, more, grown, _ALIAS)
 
     def _evaluated(self, queries: Path, collection: str, name: str, *, recall: bool = True) -> dict[str, Any]:
-        """What `g3-eval` says of a query set against a collection; `recall` once for each collection is enough."""
+        """What `g3-eval` says of a query set against a collection; `recall` of what is published is enough."""
         out = self.home.path / "demo" / "reports" / f"{collection}-{name}-{self.sizes.queries}"
         told = ["retrieval", str(queries), "--collection", collection, "--out", str(out), "--json"]
         told += [] if recall else ["--no-recall"]
@@ -193,7 +193,9 @@ def _ingest(home: Home, folder: Path, collection: str, alias: str) -> None:
 def _card() -> str:
     """Where the card of the model that ships with the demo is; "" when another model is served."""
     card = Path(str(files("g3_world"))) / "models" / "alignment.md"
-    return str(card) if card.exists() and "G3_CHECKPOINT" not in os.environ else ""
+    if not card.exists() or "G3_CHECKPOINT" in os.environ:
+        return ""
+    return str(card.relative_to(Path.cwd()) if card.is_relative_to(Path.cwd()) else card)
 
 
 def _environment(home: Home) -> dict[str, str]:
