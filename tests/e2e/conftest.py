@@ -1,5 +1,6 @@
 """One stack for each broker, with an LMM server that answers by a script, and a few rendered references."""
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,10 +41,11 @@ def lmm() -> Iterator[ScriptedLmm]:
 
 
 @pytest.fixture(scope="session")
-def stack(
-    tmp_path_factory: pytest.TempPathFactory, broker: dict[str, str], lmm: ScriptedLmm, world: Path
-) -> Iterator[LocalStack]:
-    """The stack, up, with the references ingested."""
+def stack(broker: dict[str, str], lmm: ScriptedLmm, world: Path) -> Iterator[LocalStack]:
+    """The stack, up, with the references ingested.
+
+    Not below pytest's own folder, which every new pytest closes to PostgreSQL's user: killed, it could not start again.
+    """
     settings = {
         **broker,
         "G3_LMM_URL": lmm.url,
@@ -52,7 +54,10 @@ def stack(
         "G3_LEASE_S": "3",
         "G3_RING_AGAIN_S": "3",
     }
-    with LocalStack(tmp_path_factory.mktemp("stack"), settings) as running:
+    with (
+        tempfile.TemporaryDirectory(prefix="g3-stack-") as folder,
+        LocalStack(Path(folder), settings) as running,
+    ):
         ingested = running.command("ingest", str(world), "--csv", str(world / "photos.csv"))
         assert ingested.returncode == 0, ingested.stderr
         yield running

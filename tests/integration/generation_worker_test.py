@@ -19,7 +19,7 @@ from g3_generation.stages import Claim, Prompt, Reference
 from g3_kit import celery_app
 from g3_kit.grpc_server import GrpcServer
 
-from tests.servers.postgres import create_database, named, postgres
+from tests.servers.postgres import create_database, named
 from tests.servers.scripted_lmm import Hang, Says, ScriptedLmm
 from tests.servers.stage_servicer import stage_server
 
@@ -35,14 +35,13 @@ CLAIM = Claim(
 
 
 @pytest.fixture(scope="module")
-def broker_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with postgres(tmp_path_factory.mktemp("postgres")) as uri:
-        create_database(uri, "broker")
-        dsn = named(uri, "broker")
-        pgmq.install_pgmq_from_sql(dsn=dsn)
-        url = dsn.replace("postgresql://", "pgmq://", 1)
-        celery_app.declare(url)
-        yield url
+def broker_url(postgres_url: str) -> str:
+    create_database(postgres_url, "generation_broker")
+    dsn = named(postgres_url, "generation_broker")
+    pgmq.install_pgmq_from_sql(dsn=dsn)
+    url = dsn.replace("postgresql://", "pgmq://", 1)
+    celery_app.declare(url)
+    return url
 
 
 @pytest.fixture

@@ -48,6 +48,9 @@ class PostgresServer:
         if self.user is not None:
             _ensure_system_user(self.user)
         self._folder.mkdir(parents=True, exist_ok=True)
+        if self.user is not None:
+            # Also for a cluster that is there: a folder on the way may have been closed since.
+            self._open_the_way()
         if (self._data / "PG_VERSION").exists():
             return
         write(self._password_file, secrets.token_urlsafe(24))
@@ -80,7 +83,9 @@ class PostgresServer:
         entry = pwd.getpwnam(user)
         for path in (self._folder, self._password_file):
             os.chown(path, entry.pw_uid, entry.pw_gid)
-        # The server's user must be able to walk to its folder and to its programs; it gains no reading of either.
+
+    def _open_the_way(self) -> None:
+        """The server's user must be able to walk to its folder and to its programs; it gains no reading of either."""
         for path in (self._folder, _programs()):
             for parent in path.resolve().parents:
                 mode = parent.stat().st_mode

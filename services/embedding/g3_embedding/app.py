@@ -12,6 +12,7 @@ from g3_embedding.batcher import Batcher
 from g3_embedding.decoding import Decoder
 from g3_embedding.embedding import Embedding
 from g3_embedding.encoder import Encoder
+from g3_embedding.memory import keep_between_passes
 from g3_embedding.servicer import SERVICE_NAME, EmbeddingServicer
 from g3_embedding.settings import EmbeddingSettings
 
@@ -48,6 +49,7 @@ def serve(encoder: Encoder, settings: EmbeddingSettings, health: Health, stack: 
 def main() -> None:
     """Serves until SIGTERM. Exit status 2 for a missing or bad setting, 1 when the room cannot start."""
     settings = load(EmbeddingSettings)
+    keep_between_passes()
     health = Health()
 
     def start(stack: ExitStack) -> None:
