@@ -6,6 +6,10 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,16 +46,34 @@ process.run("tiny", settings, health, start)
 """
 
 
-def spawn(folder: Path, **settings: str) -> "subprocess.Popen[str]":
+@contextmanager
+def spawn(folder: Path, **settings: str) -> "Iterator[subprocess.Popen[str]]":
+    """A room that does not outlive its test, also when the test fails."""
     (folder / "room.py").write_text(ROOM)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("G3_")}
-    return subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, str(folder / "room.py")],
         env={**kept, **settings},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
+    ) as room:
+        try:
+            yield room
+        finally:
+            room.kill()
+
+
+def readiness(port: int) -> bool:
+    """What /readyz says."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+            return bool(json.loads(answer.read())["ready"])
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            if refusal.code != 503:
+                raise
+            return bool(json.loads(refusal.read())["ready"])
 
 
 def events(log: str) -> list[dict[str, Any]]:
@@ -111,14 +133,15 @@ def test_a_taken_metrics_port_is_one_line_and_status_1(tmp_path: Path) -> None:
 
 
 def test_metrics_are_served_while_the_room_runs(tmp_path: Path) -> None:
-    import urllib.request
-
     port = free_port()
     with spawn(tmp_path, G3_WAY="well", G3_METRICS_PORT=str(port)) as room:
         assert room.stdout is not None
+        # The room says so in the middle of its start: until that has ended the listener answers that it is not ready.
         assert room.stdout.readline() == "up\n"
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
-            assert json.loads(answer.read())["ready"] is True
+        deadline = time.monotonic() + 20
+        while not readiness(port):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
         room.terminate()
         room.communicate(timeout=20)
     assert room.returncode == 0
