@@ -71,7 +71,7 @@ def test_a_query_set_is_evaluated_whole(running: Rooms) -> None:
 
 def test_killed_in_the_middle_it_goes_on_and_says_the_same(running: Rooms) -> None:
     whole, killed = running.folder / "undisturbed", running.folder / "killed"
-    arguments = ["retrieval", "queries", "--calls", "1", "--no-recall"]
+    arguments = ["retrieval", "queries", "--calls", "1", "--recall", "0"]
     assert running.run("g3_evaluation", *arguments, "--out", str(whole)).returncode == 0
     process = subprocess.Popen(
         [sys.executable, "-m", "g3_evaluation", *arguments, "--out", str(killed)],

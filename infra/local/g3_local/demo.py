@@ -111,8 +111,8 @@ class _Demo:
         with self.timed("ingest"):
             _ingest(self.home, references, base, "demo_base")
         with self.timed("place"):
-            found.evaluations[SEEN] = self._evaluated(seen, base, "seen", recall=False)
-            found.evaluations[UNSEEN] = self._evaluated(unseen, base, "unseen", recall=False)
+            found.evaluations[SEEN] = self._evaluated(seen, base, "seen", recall=0)
+            found.evaluations[UNSEEN] = self._evaluated(unseen, base, "unseen", recall=0)
         with self.timed("ingest more"):
             self._grow(base, grown, more)
         with self.timed("place again"):
@@ -132,11 +132,20 @@ class _Demo:
             demo_collections.copy(target, base, grown, progress)
         _ingest(self.home, more, grown, _ALIAS)
 
-    def _evaluated(self, queries: Path, collection: str, name: str, *, recall: bool = True) -> dict[str, Any]:
+    def _evaluated(self, queries: Path, collection: str, name: str, *, recall: int = 50) -> dict[str, Any]:
         """What `g3-eval` says of a query set against a collection; `recall` of what is published is enough."""
         out = self.home.path / "demo" / "reports" / f"{collection}-{name}-{self.sizes.queries}"
-        told = ["retrieval", str(queries), "--collection", collection, "--out", str(out), "--json"]
-        told += [] if recall else ["--no-recall"]
+        told = [
+            "retrieval",
+            str(queries),
+            "--collection",
+            collection,
+            "--out",
+            str(out),
+            "--recall",
+            str(recall),
+            "--json",
+        ]
         done = subprocess.run(  # noqa: S603 - our own room
             [sys.executable, "-m", "g3_evaluation", *told],
             env=_environment(self.home),

@@ -187,7 +187,7 @@ def test_models_that_do_not_fit_are_not_compared(bench: Bench) -> None:
 def test_recall_is_told_or_said_to_be_absent(bench: Bench) -> None:
     queries = bench.queries(*ROWS)
     assert bench.run(queries).recall_absent == "recall cannot be measured yet"
-    assert bench.run(queries, measure_recall=False).recall_absent == "not asked for"
+    assert bench.run(queries, recall_sample=0).recall_absent == "not asked for"
     bench.references.recall_ = Recall(0.987, 0.9, 10, 200)
     report = bench.run(queries)
     assert (report.recall, report.recall_absent) == (Recall(0.987, 0.9, 10, 200), "")

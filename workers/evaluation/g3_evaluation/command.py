@@ -52,7 +52,9 @@ def retrieval(
     limit: Annotated[int, typer.Option(min=0, help="Only the first so many photos; 0: all.")] = 0,
     calls: Annotated[int, typer.Option(min=1, max=64, help="Calls in flight to each service.")] = 2,
     seed: Annotated[int, typer.Option(min=0, help="Of the random reference, the bootstrap and the recall.")] = 0,
-    recall: Annotated[bool, typer.Option(help="Measure the recall of the index against exact search.")] = True,
+    recall: Annotated[
+        int, typer.Option(min=0, max=1000, help="Photos that the recall of the index is measured by; 0: it is not.")
+    ] = 200,
     json: Annotated[bool, typer.Option("--json", help="The report as JSON on standard output.")] = False,
     embedding: _Target = "",
     retrieval_target: Annotated[str, typer.Option("--retrieval", metavar="HOST:PORT", help="As --embedding.")] = "",
@@ -64,7 +66,7 @@ def retrieval(
             raise Rejected(f"There is no folder {queries}.")
         listed = query_sets.read(queries, csv, limit=limit)
         folder = out or Path("g3-eval") / listed.name
-        ways = Ways(calls=calls, workers=os.cpu_count() or 1, seed=seed, measure_recall=recall)
+        ways = Ways(calls=calls, workers=os.cpu_count() or 1, seed=seed, recall_sample=recall)
         with _services(embedding, retrieval_target, verification) as services, _bars() as progress:
             report = RetrievalRun(services, folder, ways, progress).run(listed, collection)
     if json:

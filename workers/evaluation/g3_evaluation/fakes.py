@@ -107,7 +107,7 @@ class FakeReferences:
         allowed = [place for place in self.places if not excluded_author or place[2] != excluded_author]
         return [_nearest([place[:2] for place in allowed], photo[0], count) for photo in vectors]
 
-    def recall(self, collection: Collection, seed: int) -> Recall:
+    def recall(self, collection: Collection, seed: int, sample: int) -> Recall:
         if self.recall_ is None:
             raise NotYet("recall cannot be measured yet")
         return self.recall_

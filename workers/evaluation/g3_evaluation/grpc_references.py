@@ -72,8 +72,8 @@ class GrpcReferences:
             for result in response.results
         ]
 
-    def recall(self, collection: Collection, seed: int) -> Recall:
-        request = retrieval_pb2.MeasureRecallRequest(collection=collection.name, seed=seed)
+    def recall(self, collection: Collection, seed: int, sample: int) -> Recall:
+        request = retrieval_pb2.MeasureRecallRequest(collection=collection.name, seed=seed, sample=sample)
         measured = self._stub.MeasureRecall(request, timeout=_RECALL_S)
         return Recall(measured.similar.mean, measured.similar.worst, measured.k, measured.sample)
 

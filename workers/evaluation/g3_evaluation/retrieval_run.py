@@ -42,7 +42,8 @@ class Ways:
     calls: int = 2
     workers: int = 2
     seed: int = 0
-    measure_recall: bool = True
+    recall_sample: int = 200
+    """Stored photos that the recall is measured by; 0: it is not."""
     patience: Patience = field(default_factory=Patience)
 
 
@@ -197,11 +198,13 @@ class RetrievalRun:
         ]
 
     def _recall(self, version: Collection) -> tuple[Recall | None, str]:
-        if not self._ways.measure_recall:
+        if not self._ways.recall_sample:
             return None, "not asked for"
         self._progress("recall", 0, 1)
         try:
-            recall = self._ways.patience.ask(lambda: self._services.references.recall(version, self._ways.seed))
+            recall = self._ways.patience.ask(
+                lambda: self._services.references.recall(version, self._ways.seed, self._ways.recall_sample)
+            )
         except NotYet as error:
             return None, error.message
         self._progress("recall", 1, 1)

@@ -128,8 +128,11 @@ class References(Protocol):
         """
         ...
 
-    def recall(self, collection: Collection, seed: int) -> Recall:
-        """Measures the collection's search of similar references against an exact one. Raises NotYet."""
+    def recall(self, collection: Collection, seed: int, sample: int) -> Recall:
+        """Measures the collection's search of similar references against an exact one, by `sample` stored photos.
+
+        Raises NotYet.
+        """
         ...
 
 
