@@ -9,6 +9,7 @@ from g3_alignment.fingerprint import Fingerprint, fingerprint, fingerprint_of
 from g3_alignment.model import AlignmentModel, GpsModel, ImageVectors
 from g3_alignment.open_clip_weights import load_tower_weights
 from g3_alignment.preprocessing import PhotoPreprocessor
+from g3_alignment.published import load_location_encoder, load_published
 from g3_alignment.text import place_text
 
 __all__ = [
@@ -28,6 +29,8 @@ __all__ = [
     "initialise",
     "load",
     "load_gps",
+    "load_location_encoder",
+    "load_published",
     "load_tower_weights",
     "place_text",
     "preset",

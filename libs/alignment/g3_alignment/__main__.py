@@ -1,4 +1,4 @@
-"""`python -m g3_alignment init | describe`: make an untrained checkpoint, or say what one is."""
+"""`python -m g3_alignment init | convert | describe`: make a checkpoint, from others' files too; say what one is."""
 
 import argparse
 import json
@@ -13,6 +13,7 @@ from g3_alignment.checkpoint import Description, describe, initialise, save
 from g3_alignment.configuration import PRESETS, AlignmentConfiguration, preset
 from g3_alignment.open_clip_weights import load_tower_weights
 from g3_alignment.precision import STORED
+from g3_alignment.published import load_published
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,7 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if options.tower_weights is not None:
                 load_tower_weights(model, options.tower_weights, options.tower_sha256)
             save(model, options.out, dtype=options.dtype)
-        sys.stdout.write(_text(describe(options.out if options.command == "init" else options.file)))
+        elif options.command == "convert":
+            save(load_published(options.published, options.sha256), options.out, dtype=options.dtype)
+        sys.stdout.write(_text(describe(options.file if options.command == "describe" else options.out)))
     except G3Error as error:
         sys.stderr.write(f"{error.message}\n")
         return 1
@@ -42,8 +45,12 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument("--seed", type=int, default=0)
     init.add_argument("--tower-weights", metavar="FILE", type=Path, help="an open_clip checkpoint for the towers")
     init.add_argument("--tower-sha256", metavar="HEX", help="what that file's SHA-256 must be")
-    init.add_argument("--out", metavar="FILE", type=Path, required=True)
-    init.add_argument("--dtype", choices=STORED, default="float32", help="how the file stores the weights")
+    convert = commands.add_parser("convert", help="write a model made of files that others published")
+    convert.add_argument("--published", metavar="FILE", type=Path, required=True, help="the reference's checkpoint")
+    convert.add_argument("--sha256", metavar="HEX", help="what that file's SHA-256 must be")
+    for command in (init, convert):
+        command.add_argument("--out", metavar="FILE", type=Path, required=True)
+        command.add_argument("--dtype", choices=STORED, default="float32", help="how the file stores the weights")
     about = commands.add_parser("describe", help="print configuration, size and fingerprint as JSON")
     about.add_argument("file", metavar="FILE", type=Path)
     return parser

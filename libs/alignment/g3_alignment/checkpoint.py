@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from g3_alignment.precision import STORED, loaded, stored, weight_names
 FORMAT = "g3-alignment"
 FORMAT_VERSION = 1
 _BLOCK_BYTES = 1 << 20
+_PYTORCH_SUFFIXES = {".pth", ".pt", ".bin", ".ckpt"}
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,12 @@ def initialise(configuration: AlignmentConfiguration, seed: int) -> AlignmentMod
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return AlignmentModel(configuration).eval()
+
+
+def unfilled(configuration: AlignmentConfiguration) -> AlignmentModel:
+    """A model on the CPU whose weights are yet to be read: what they are until then is undefined."""
+    with torch.random.fork_rng(devices=[]), _Unfilled():
+        return AlignmentModel(configuration)
 
 
 def save(model: AlignmentModel, path: str | os.PathLike[str], *, dtype: str = "float32") -> Fingerprint:
@@ -99,8 +107,7 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "cpu", sha25
     if sha256 is not None:
         verify_sha256(path, sha256)
     with _Checkpoint(path) as checkpoint:
-        with torch.random.fork_rng(devices=[]), _Unfilled():
-            model = AlignmentModel(checkpoint.configuration)
+        model = unfilled(checkpoint.configuration)
         checkpoint.fill(model, checkpoint.names)
         model.trained = checkpoint.trained
         if fingerprint_of(model) != checkpoint.fingerprint:
@@ -149,7 +156,7 @@ class _Checkpoint:
         except FileNotFoundError:
             raise _absent(path) from None
         except (SafetensorError, OSError):
-            raise Rejected(f"{self._name} is cut short or no safetensors file.", field="checkpoint") from None
+            raise Rejected(_unread(Path(path)), field="checkpoint") from None
         statement = self._statement()
         self.configuration = AlignmentConfiguration.from_json(json.dumps(statement.get("configuration")))
         try:
@@ -209,6 +216,17 @@ def require_fit(
     if faults:
         more = f", and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise Rejected(f"{name} does not fit the model: {', '.join(sorted(faults)[:3])}{more}.", field="checkpoint")
+
+
+def _unread(path: Path) -> str:
+    """What to say of a file that is no safetensors: for one of PyTorch's, what makes a checkpoint of it."""
+    if path.suffix not in _PYTORCH_SUFFIXES:
+        return f"{path.name} is cut short or no safetensors file."
+    given, made = shlex.quote(str(path)), shlex.quote(str(path.with_suffix(".safetensors")))
+    return (
+        f"{path.name} is a PyTorch file, which is not loaded as it is. If it is the published G3 checkpoint, run "
+        f"`python -m g3_alignment convert --published {given} --out {made}` and load what that writes."
+    )
 
 
 def _opened(path: str | os.PathLike[str]) -> Any:
