@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from g3_kit.errors import G3Error, Missing
+from g3_kit.errors import G3Error, Missing, Rejected
 
-from g3_alignment.checkpoint import Description, describe, initialise, save
+from g3_alignment.checkpoint import Description, describe, initialise, load, save
 from g3_alignment.configuration import PRESETS, AlignmentConfiguration, preset
+from g3_alignment.model import AlignmentModel
 from g3_alignment.open_clip_weights import load_tower_weights
 from g3_alignment.precision import STORED
-from g3_alignment.published import load_published
+from g3_alignment.published import load_location_encoder, load_published
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 load_tower_weights(model, options.tower_weights, options.tower_sha256)
             save(model, options.out, dtype=options.dtype)
         elif options.command == "convert":
-            save(load_published(options.published, options.sha256), options.out, dtype=options.dtype)
+            save(_converted(options), options.out, dtype=options.dtype)
         sys.stdout.write(_text(describe(options.file if options.command == "describe" else options.out)))
     except G3Error as error:
         sys.stderr.write(f"{error.message}\n")
@@ -46,8 +47,13 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument("--tower-weights", metavar="FILE", type=Path, help="an open_clip checkpoint for the towers")
     init.add_argument("--tower-sha256", metavar="HEX", help="what that file's SHA-256 must be")
     convert = commands.add_parser("convert", help="write a model made of files that others published")
-    convert.add_argument("--published", metavar="FILE", type=Path, required=True, help="the reference's checkpoint")
+    of = convert.add_mutually_exclusive_group(required=True)
+    of.add_argument("--published", metavar="FILE", type=Path, help="the reference's checkpoint, a whole model")
+    of.add_argument("--towers", metavar="FILE", type=Path, help="an open_clip checkpoint; all else is of --heads")
+    of.add_argument("--geoclip", metavar="FILE", type=Path, help="GeoCLIP's location encoder; all else is of --model")
     convert.add_argument("--sha256", metavar="HEX", help="what that file's SHA-256 must be")
+    convert.add_argument("--heads", "--model", dest="model", metavar="FILE", type=Path, help="a checkpoint of ours")
+    convert.add_argument("--model-sha256", metavar="HEX", help="what the SHA-256 of --heads or --model must be")
     for command in (init, convert):
         command.add_argument("--out", metavar="FILE", type=Path, required=True)
         command.add_argument("--dtype", choices=STORED, default="float32", help="how the file stores the weights")
@@ -64,6 +70,19 @@ def _configuration(options: argparse.Namespace) -> AlignmentConfiguration:
     if not options.config.is_file():
         raise Missing(f"There is no file {options.config}.", field="config")
     return AlignmentConfiguration.from_json(options.config.read_text("utf-8"))
+
+
+def _converted(options: argparse.Namespace) -> AlignmentModel:
+    if (options.published is None) == (options.model is None):
+        raise Rejected("--towers needs --heads FILE, --geoclip needs --model FILE, --published neither.", field="model")
+    if options.published is not None:
+        return load_published(options.published, options.sha256)
+    model = load(options.model, sha256=options.model_sha256)
+    if options.towers is not None:
+        load_tower_weights(model, options.towers, options.sha256)
+    else:
+        load_location_encoder(model, options.geoclip, options.sha256)
+    return model
 
 
 def _text(description: Description) -> str:
