@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from g3_alignment.checkpoint import verify_sha256
 
+# what torch's reader was seen to raise, or can, for bytes that are not as it wrote them
 _BROKEN = (
     SafetensorError,
     pickle.UnpicklingError,  # also what `weights_only` raises for anything but tensors and containers
@@ -23,6 +25,9 @@ _BROKEN = (
     LookupError,
     TypeError,
     AttributeError,
+    ArithmeticError,
+    AssertionError,
+    struct.error,
 )
 
 

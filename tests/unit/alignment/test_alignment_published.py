@@ -5,12 +5,14 @@ import os
 import pickle
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 import torch
 from g3_alignment import AlignmentModel, describe, load, load_gps, load_published, preset
 from g3_alignment.__main__ import main
+from g3_alignment.state_dicts import read_state_dict
 from g3_kit.errors import Missing, Rejected
 
 from .published_layout import FULL, PLACES, TEXTS, TINY, Reference, Sizes
@@ -187,6 +189,24 @@ def test_a_file_cut_short_is_refused(file: Path, share: float) -> None:
     file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
     with pytest.raises(Rejected, match="cut short"):
         load_published(file)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("zipped", [True, False])
+def test_changed_bytes_are_refused_or_read_as_tensors(tmp_path: Path, zipped: bool) -> None:
+    file, random = tmp_path / "changed.pth", Random(1)
+    torch.save({f"{n}": torch.ones(3, 4) for n in range(4)}, file, _use_new_zipfile_serialization=zipped)
+    whole, refused = file.read_bytes(), 0
+    for _ in range(300):
+        changed = bytearray(whole)
+        for _ in range(random.choice([1, 3, 20])):
+            changed[random.randrange(len(changed))] = random.randrange(256)
+        file.write_bytes(changed)
+        try:
+            assert all(isinstance(tensor, torch.Tensor) for tensor in read_state_dict(file).values())
+        except Rejected:
+            refused += 1
+    assert refused > 100
 
 
 def test_a_pytorch_file_as_checkpoint_says_how_to_convert_it(file: Path, tmp_path: Path) -> None:
