@@ -12,6 +12,8 @@ from g3_alignment.tower import architecture
 # The normalisation of OpenAI's CLIP, which most open_clip weights share.
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+# What the GPS encoder can make of a place first, and of how many numbers that is: see `gps`.
+PROJECTIONS = {"web_mercator": 2, "equal_earth": 2, "spherical": 3}
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,10 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class GpsConfiguration:
-    """The GPS encoder: one capsule for each sigma, 2 → 2·`rff_features` → three times `hidden` → `width`, summed.
+    """The GPS encoder: one capsule for each sigma, 2 or 3 → 2·`rff_features` → three times `hidden` → `width`, summed.
 
     The larger the sigma, the finer the place: with sigma 2⁸ neighbours within some tens of kilometres differ.
+    `projection` is one of `PROJECTIONS`; a unit of `spherical` is an Earth radius, of the maps half their width.
     """
 
     sigmas: tuple[float, ...] = (2.0**0, 2.0**4, 2.0**8)
@@ -51,7 +54,8 @@ class GpsConfiguration:
         for name in ("rff_features", "hidden", "width"):
             value = getattr(self, name)
             _require(isinstance(value, int) and value > 0, f"gps.{name}", "a positive whole number")
-        _require(self.projection == "web_mercator", "gps.projection", "web_mercator")
+        known = isinstance(self.projection, str) and self.projection in PROJECTIONS
+        _require(known, "gps.projection", f"one of {', '.join(PROJECTIONS)}")
 
 
 @dataclass(frozen=True)
