@@ -1,5 +1,6 @@
 """`g3 ingest run | status | list | cancel | rejects` against a server that answers by a script."""
 
+import io
 import json
 from typing import Any
 
@@ -8,6 +9,7 @@ from g3_client import Ingest
 from g3_client.errors import Conflict
 from g3_ingest import follow, runs_command
 from g3_ingest.command import app
+from rich.console import Console
 from typer.testing import CliRunner
 
 RUN = {
@@ -147,6 +149,24 @@ def test_ctrl_c_leaves_the_run_and_says_how_to_watch_it_again(
 
 
 def test_bars_follow_the_shards_under_way() -> None:
-    with follow.bars() as moved:
-        for run in (RUN, FILLING, DONE):
-            moved(Ingest.model_validate(run))
+    def shown(*runs: dict[str, Any]) -> str:
+        console = Console(file=io.StringIO(), width=120)
+        with follow.bars(console) as moved:
+            for run in runs:
+                moved(Ingest.model_validate(run))
+        # Not on a terminal the bars are written once, as they stand at the end.
+        assert isinstance(console.file, io.StringIO)
+        return console.file.getvalue()
+
+    halfway = shown(RUN, FILLING)
+    assert "filling" in halfway
+    assert "7/10" in halfway
+    assert "shard 1" in halfway
+    assert "2/5" in halfway
+    assert "attempt 3" in halfway
+    assert "shard 0" not in halfway
+    ended = shown(RUN, FILLING, DONE)
+    assert "succeeded" in ended
+    assert "10/10" in ended
+    assert "rejected 2" in ended
+    assert "shard" not in ended

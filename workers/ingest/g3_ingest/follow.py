@@ -15,8 +15,8 @@ _REASONS = 10
 
 
 @contextmanager
-def bars() -> Iterator[Callable[[Ingest], None]]:
-    """A bar of all rows and one of each shard under way; yields what moves them."""
+def bars(console: Console | None = None) -> Iterator[Callable[[Ingest], None]]:
+    """A bar of all rows and one of each shard under way, on standard error unless told; yields what moves them."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -24,7 +24,7 @@ def bars() -> Iterator[Callable[[Ingest], None]]:
         TextColumn("{task.fields[told]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=console or Console(stderr=True)) as progress:
         total = progress.add_task("planning", total=None, told="")
         tasks: dict[int, TaskID] = {}
 
