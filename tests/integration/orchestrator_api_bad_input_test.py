@@ -363,6 +363,10 @@ def test_the_document_describes_every_route_with_its_problems(client: httpx.Clie
         "/v1/jobs/{job_id}",
         "/v1/jobs/{job_id}/cancel",
         "/v1/jobs/{job_id}/events",
+        "/v1/ingests",
+        "/v1/ingests/{ingest_id}",
+        "/v1/ingests/{ingest_id}/cancel",
+        "/v1/ingests/{ingest_id}/rejects",
         "/readyz",
     }
     body = document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]

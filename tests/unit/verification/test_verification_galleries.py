@@ -32,8 +32,10 @@ class CountingScorer(FakeScorer):
         self.embedded = 0
         self.go_on = threading.Event()
         self.go_on.set()
+        self.entered = threading.Event()
 
     def vectors(self, coordinates: NDArray[np.float64]) -> NDArray[np.float32]:
+        self.entered.set()
         assert self.go_on.wait(30)
         self.embedded += len(coordinates)
         return super().vectors(coordinates)
@@ -140,6 +142,7 @@ def test_a_build_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.Mo
         assert not standing.ready
         with pytest.raises(Unavailable, match="being prepared, 0 of 24581"):
             search(opened, (0.0, 0.0))
+        assert scorer.entered.wait(30)
         opened._closing.set()  # the process is told to end while the first block is computed
         scorer.go_on.set()
     assert scorer.embedded == 8192
