@@ -26,6 +26,10 @@ from g3_retrieval.milvus_search import MilvusSearch
 from g3_retrieval.references import Collection, Filter, Found, FoundMany, ManySearch, ReferenceVectors, Search, Version
 
 _HELD_AT_ONCE = 4_000
+_SELDOM_PINGED = {"grpc.keepalive_time_ms": 330_000, "grpc.keepalive_permit_without_calls": 0}
+"""pymilvus pings every ten seconds, idle or not, and milvus-lite wants no more than one ping in five minutes: it then
+closes the connection ("too many pings"), in a long call or for the next that connects. Calls have deadlines anyway.
+"""
 
 
 class MilvusIndex:
@@ -37,7 +41,9 @@ class MilvusIndex:
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
         self._options = options or MilvusOptions()
         with translated():
-            self._client = MilvusClient(uri=uri, token=token, timeout=self._options.deadline_s)
+            self._client = MilvusClient(
+                uri=uri, token=token, timeout=self._options.deadline_s, grpc_options=dict(_SELDOM_PINGED)
+            )
             self._edition = Edition(str(self._client.get_server_version(timeout=self._options.deadline_s)))
         self._plans = MilvusPlans(self._client, self._edition, self._options)
         self._rows = MilvusRows(self._client, self._edition, self._options, self._plans.load)

@@ -24,7 +24,7 @@ def test_editions_are_told_apart() -> None:
         (LATER, 100_000, IndexKind.FLAT),
         (LATER, 100_001, IndexKind.HNSW_SQ),
         (LATER, 4_100_000, IndexKind.HNSW_SQ),
-        (LATER, 100_000_000, IndexKind.IVF_REFINE),
+        (LATER, 100_000_000, IndexKind.IVF_SQ8),
         (CORE, 4_100_000, IndexKind.HNSW),
         (LITE, 4_100_000, IndexKind.HNSW_SQ),
         (LITE, 100_000_000, IndexKind.IVF_SQ8),
