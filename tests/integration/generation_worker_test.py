@@ -13,9 +13,10 @@ from urllib.error import URLError
 
 import pgmq
 import pytest
+from g3_dialogue import Prompt, Reference
 from g3_generation.fakes import FakeStages
 from g3_generation.generation import NO_ENDPOINT
-from g3_generation.stages import Claim, Prompt, Reference
+from g3_generation.stages import Claim
 from g3_kit import celery_app
 from g3_kit.grpc_server import GrpcServer
 

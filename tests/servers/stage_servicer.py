@@ -1,11 +1,12 @@
 """StageService around the generation worker's `FakeStages`: the stage protocol over real gRPC, in memory."""
 
 import grpc
+from g3_dialogue import Contrast, PromptOrder, Reference
 from g3_generation.fakes import FakeStages
-from g3_generation.stages import Answer, PromptOrder, Reference, StageRef
+from g3_generation.stages import Answer, StageRef
 from g3_kit.grpc_server import GrpcServer
 from g3_kit.health import Health
-from g3_protos.geography.v1.geography_pb2 import Coordinates
+from g3_protos.geography.v1.geography_pb2 import Coordinates, Place
 from g3_protos.orchestrator.v1 import jobs_pb2, stages_pb2, stages_pb2_grpc
 from g3_protos.retrieval.v1 import retrieval_pb2
 
@@ -22,10 +23,12 @@ class StageServicer(stages_pb2_grpc.StageServiceServicer):
         claim = self._stages.claim(_ref(request.ref))
         first = claim.prompt_order is PromptOrder.IMAGE_FIRST
         order = jobs_pb2.PROMPT_ORDER_IMAGE_FIRST if first else jobs_pb2.PROMPT_ORDER_PAPER
+        hard = any(prompt.contrast is Contrast.HARD for prompt in claim.prompts)
+        kind = retrieval_pb2.DISSIMILAR_HARD if hard else retrieval_pb2.DISSIMILAR_FARTHEST
         return stages_pb2.ClaimStageResponse(
             lease_s=claim.lease_s,
             budget_s=claim.budget_s,
-            parameters=jobs_pb2.Parameters(temperature=claim.temperature, prompt_order=order),
+            parameters=jobs_pb2.Parameters(temperature=claim.temperature, prompt_order=order, dissimilar=kind),
             prompts=[
                 stages_pb2.PromptSpec(
                     prompt=prompt.index,
@@ -95,4 +98,5 @@ def _ref(ref: stages_pb2.StageRef) -> StageRef:
 
 def _match(reference: Reference) -> retrieval_pb2.Match:
     where = Coordinates(latitude=reference.latitude, longitude=reference.longitude)
-    return retrieval_pb2.Match(reference=retrieval_pb2.Reference(coordinates=where))
+    place = Place(country=reference.place)
+    return retrieval_pb2.Match(reference=retrieval_pb2.Reference(coordinates=where, place=place))

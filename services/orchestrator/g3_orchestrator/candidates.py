@@ -6,9 +6,9 @@ Each point stands in it once: the same candidate five times would only be scored
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from g3_dialogue import Unread, read
 from g3_geography import Coordinates, Place, distance_km
 
-from g3_orchestrator import answers
 from g3_orchestrator.model import Answer, Dropped, Match
 from g3_orchestrator.parameters import Hints, Parameters
 from g3_orchestrator.ports import Namer
@@ -70,11 +70,11 @@ def _read(said: Sequence[Answer]) -> tuple[list[Proposal], list[Dropped]]:
     proposals: list[Proposal] = []
     dropped: list[Dropped] = []
     for answer in sorted(said, key=lambda answer: (answer.prompt, answer.sample)):
-        point = answers.read(answer.text)
-        if isinstance(point, DropReason):
-            dropped.append(Dropped(answer.prompt, answer.sample, point))
+        point = read(answer.text)
+        if isinstance(point, Unread):
+            dropped.append(Dropped(answer.prompt, answer.sample, DropReason(point.value)))
         else:
-            proposals.append(Proposal(point, Origin.LMM, answer.prompt, answer.sample))
+            proposals.append(Proposal(Coordinates(*point), Origin.LMM, answer.prompt, answer.sample))
     return proposals, dropped
 
 

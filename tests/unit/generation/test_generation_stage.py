@@ -5,10 +5,11 @@ import time
 from collections.abc import Sequence
 
 import pytest
+from g3_dialogue import Prompt, PromptOrder
 from g3_generation.fakes import FakeSampler, FakeStages
 from g3_generation.generation import MAX_ANSWER_BYTES, NO_ENDPOINT, Generation, Outcome, carried
 from g3_generation.retries import Retries
-from g3_generation.stages import Answer, Claim, Prompt, PromptOrder, StageRef
+from g3_generation.stages import Answer, Claim, StageRef
 from g3_generation.tasks import deliver
 from g3_kit.errors import Conflict, Exhausted, G3Error, Late, Rejected, Unavailable
 from hypothesis import given
@@ -147,12 +148,18 @@ def test_a_wait_beyond_the_budget_is_not_waited() -> None:
     assert stages.state("job") == "failed"
 
 
-def test_a_claim_without_a_photo_or_of_another_order_is_given_back_for_good() -> None:
-    for claim in (a_claim(photo=b""), a_claim(order=PromptOrder.IMAGE_FIRST)):
-        stages, sampler = stages_with(claim), FakeSampler()
-        assert Generation(stages, sampler, QUICK).run(REF) is Outcome.FAILED
-        assert stages.state("job") == "dead"
-        assert sampler.questions == []
+def test_a_claim_without_a_photo_is_given_back_for_good() -> None:
+    stages, sampler = stages_with(a_claim(photo=b"")), FakeSampler()
+    assert Generation(stages, sampler, QUICK).run(REF) is Outcome.FAILED
+    assert stages.state("job") == "dead"
+    assert sampler.questions == []
+
+
+def test_the_photo_stands_where_the_order_says() -> None:
+    for order, place in ((PromptOrder.IMAGE_FIRST, 0), (PromptOrder.PAPER, 1)):
+        stages, sampler = stages_with(a_claim(order=order)), FakeSampler()
+        assert Generation(stages, sampler, QUICK).run(REF) is Outcome.COMPLETED
+        assert all(isinstance(question.parts[place], bytes) for question in sampler.questions)
 
 
 def test_the_lease_is_renewed_beside_the_work() -> None:

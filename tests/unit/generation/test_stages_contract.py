@@ -5,9 +5,10 @@ from contextlib import closing
 from dataclasses import dataclass
 
 import pytest
+from g3_dialogue import Contrast, Prompt, PromptOrder, Reference
 from g3_generation.fakes import FakeStages
 from g3_generation.grpc_stages import GrpcStages
-from g3_generation.stages import Answer, Claim, Prompt, PromptOrder, Reference, StageRef, Stages
+from g3_generation.stages import Answer, Claim, StageRef, Stages
 from g3_kit import grpc_client
 from g3_kit.errors import Conflict, Missing, Unavailable
 
@@ -20,7 +21,7 @@ CLAIM = Claim(
     budget_s=120.5,
     prompts=(
         Prompt(0, 5),
-        Prompt(1, 3, (Reference(48.85837, 2.294481), Reference(-90.0, -180.0)), (Reference(1e-05, 0.1),)),
+        Prompt(1, 3, (Reference(48.85837, 2.294481, "France"), Reference(-90.0, -180.0)), (Reference(1e-05, 0.1),)),
     ),
     held=frozenset({(0, 0), (1, 2)}),
     photo=b"\xff\xd8" + bytes(range(256)),
@@ -64,6 +65,12 @@ def test_a_claim_says_all_there_is_to_do(both: Both) -> None:
 
 def test_the_order_of_the_prompt_travels(both: Both) -> None:
     changed = Claim(**{**vars(CLAIM), "prompt_order": PromptOrder.IMAGE_FIRST})
+    both.fake.put("job", changed)
+    assert both.port.claim(REF) == changed
+
+
+def test_what_the_dissimilar_references_are_travels(both: Both) -> None:
+    changed = Claim(**{**vars(CLAIM), "prompts": (Prompt(0, 1, contrast=Contrast.HARD),)})
     both.fake.put("job", changed)
     assert both.port.claim(REF) == changed
 

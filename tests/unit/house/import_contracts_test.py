@@ -15,6 +15,7 @@ PLANTS = {
     "libraries": ("g3_photo/planted.py", "import g3_ingest.sources\n"),
     "foundations": ("g3_kit/planted.py", "import g3_geography\n"),
     "light-client": ("g3_client/planted.py", "import g3_kit.errors\n"),
+    "dialogue": ("g3_dialogue/planted.py", "import numpy\n"),
     "torch": ("g3_orchestrator/planted.py", "import torch\n"),
     "vector-stores": ("g3_retrieval/planted.py", "import faiss\n"),
     "database": ("g3_orchestrator/planted.py", "import sqlalchemy\n"),

@@ -11,10 +11,10 @@ from enum import Enum
 from functools import partial
 from typing import Any
 
+from g3_dialogue import rendered
 from g3_kit.errors import Conflict, G3Error, Late, Rejected, Unavailable
 from g3_kit.lease import Lease
 
-from g3_generation.prompts import rendered
 from g3_generation.retries import Retries
 from g3_generation.sampler import Question, Reply, Sampler
 from g3_generation.stages import Answer, Claim, StageRef, Stages

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 import grpc
+from g3_dialogue import Contrast, Prompt, PromptOrder, Reference
 from g3_protos.orchestrator.v1 import jobs_pb2, stages_pb2, stages_pb2_grpc
 from g3_protos.retrieval.v1 import retrieval_pb2
 
-from g3_generation.stages import Answer, Claim, Prompt, PromptOrder, Reference, StageRef
+from g3_generation.stages import Answer, Claim, StageRef
 
 # As the paper's reference implementation; the orchestrator states it in every claim, this is for one that does not.
 _PAPER_TEMPERATURE = 1.2
@@ -24,11 +25,13 @@ class GrpcStages:
     def claim(self, ref: StageRef) -> Claim:
         response = self._stub.ClaimStage(stages_pb2.ClaimStageRequest(ref=_ref(ref)), timeout=self._call_s)
         parameters = response.parameters
+        hard = parameters.dissimilar == retrieval_pb2.DISSIMILAR_HARD
+        contrast = Contrast.HARD if hard else Contrast.FARTHEST
         image_first = parameters.prompt_order == jobs_pb2.PROMPT_ORDER_IMAGE_FIRST
         return Claim(
             lease_s=response.lease_s,
             budget_s=response.budget_s,
-            prompts=tuple(_prompt(prompt) for prompt in response.prompts),
+            prompts=tuple(_prompt(prompt, contrast) for prompt in response.prompts),
             held=frozenset((held.prompt, held.sample) for held in response.held),
             photo=response.photo,
             temperature=parameters.temperature if parameters.HasField("temperature") else _PAPER_TEMPERATURE,
@@ -59,18 +62,21 @@ def _ref(ref: StageRef) -> stages_pb2.StageRef:
     return stages_pb2.StageRef(job_id=ref.job_id, stage=ref.stage, attempt=ref.attempt, claim_id=ref.claim_id)
 
 
-def _prompt(prompt: stages_pb2.PromptSpec) -> Prompt:
+def _prompt(prompt: stages_pb2.PromptSpec, contrast: Contrast) -> Prompt:
     return Prompt(
         index=prompt.prompt,
         samples=prompt.samples,
         similar=tuple(_reference(match) for match in prompt.similar),
         dissimilar=tuple(_reference(match) for match in prompt.dissimilar),
+        contrast=contrast,
     )
 
 
 def _reference(match: retrieval_pb2.Match) -> Reference:
-    coordinates = match.reference.coordinates
-    return Reference(coordinates.latitude, coordinates.longitude)
+    coordinates, place = match.reference.coordinates, match.reference.place
+    # Where city and state bear one name, it is said once.
+    names = dict.fromkeys(name for name in (place.city, place.state, place.country) if name)
+    return Reference(coordinates.latitude, coordinates.longitude, ", ".join(names))
 
 
 def _answer(answer: Answer) -> stages_pb2.Answer:

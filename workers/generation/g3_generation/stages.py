@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Protocol
+
+from g3_dialogue import Prompt, PromptOrder
 
 
 @dataclass(frozen=True)
@@ -14,33 +15,6 @@ class StageRef:
     stage: str
     attempt: int
     claim_id: str
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A reference photo's coordinates, WGS 84 degrees."""
-
-    latitude: float
-    longitude: float
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """One of the K prompts: its index, how many samples are wanted, its references (most telling first)."""
-
-    index: int
-    samples: int
-    similar: tuple[Reference, ...] = ()
-    dissimilar: tuple[Reference, ...] = ()
-
-
-class PromptOrder(Enum):
-    """The order of the parts of a prompt."""
-
-    PAPER = "paper"
-    """Text first, photo last, as the reference implementation."""
-    IMAGE_FIRST = "image_first"
-    """Photo first, coordinates last."""
 
 
 @dataclass(frozen=True)

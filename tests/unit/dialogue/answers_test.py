@@ -4,9 +4,7 @@
 import json
 
 import pytest
-from g3_geography import Coordinates
-from g3_orchestrator.answers import read
-from g3_orchestrator.states import DropReason
+from g3_dialogue import Point, Unread, read
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -36,6 +34,9 @@ SYDNEY = (-33.8568, 151.2153)
         ("latitude −33.8568, longitude 151.2153", SYDNEY),
         ("latitude is about 48.8584 degrees north, longitude about 2.2945 degrees east", PARIS),
         ("{'latitude': 48.8584, 'longitude': 2.2945}", PARIS),
+        ('{"latitude": 4.88584e1, "longitude": 22945E-4}', PARIS),
+        ("latitude 4.88584e1, longitude 2.2945e+0", PARIS),
+        ("(4.88584E+1, 2.2945e0)", PARIS),
         ("48.8584° N, 2.2945° E", PARIS),
         ("N 48.8584 E 2.2945", PARIS),
         ("2.2945 E, 48.8584 N", PARIS),
@@ -51,42 +52,42 @@ SYDNEY = (-33.8568, 151.2153)
         ("Latitude/Longitude: 48.8584° N, 2.2945° E", PARIS),
         ("  −33.8568; 151.2153\n", SYDNEY),
         ("latitude: 0, longitude: 0", (0.0, 0.0)),
-        ("latitude: -90, longitude: 180", (-90.0, -180.0)),
+        ("latitude: -90, longitude: 180", (-90.0, 180.0)),
     ],
 )
 def test_coordinates_are_read(text: str, point: tuple[float, float]) -> None:
     found = read(text)
-    assert isinstance(found, Coordinates), found
+    assert isinstance(found, Point), found
     assert (found.latitude, found.longitude) == pytest.approx(point, abs=1e-9)
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", DropReason.UNPARSABLE),
-        ("Somewhere in France, in 1998, at 12:30.", DropReason.UNPARSABLE),
-        ('{"latitude": null, "longitude": null}', DropReason.UNPARSABLE),
-        ('{"latitude": true, "longitude": false}', DropReason.UNPARSABLE),
-        ('{"latitude": 48.8}', DropReason.UNPARSABLE),
-        ("latitude: 48.8", DropReason.UNPARSABLE),
-        ("latitude: 48.8 E, longitude: 2.29 N", DropReason.UNPARSABLE),
-        ("latitude: -48.8 N, longitude: 2.29 E", DropReason.UNPARSABLE),
-        ("version 1.2.3, build 4.5.6", DropReason.UNPARSABLE),
-        ("between 48.1 and 49.2, or maybe 51.0", DropReason.UNPARSABLE),
-        ("[" * 16_000, DropReason.UNPARSABLE),
-        ('{"a":' * 3_000, DropReason.UNPARSABLE),
-        ('{"latitude": 91, "longitude": 0}', DropReason.OUT_OF_RANGE),
-        ('{"latitude": 0, "longitude": 200}', DropReason.OUT_OF_RANGE),
-        ('{"latitude": NaN, "longitude": 0}', DropReason.OUT_OF_RANGE),
-        ('{"latitude": 1e400, "longitude": 0}', DropReason.OUT_OF_RANGE),
-        ("latitude: 148.8, longitude: 2.29", DropReason.OUT_OF_RANGE),
-        ("(488584, 22945)", DropReason.OUT_OF_RANGE),
-        ("I'm sorry, I cannot determine the location of this photo.", DropReason.REFUSED),
-        ("As an AI, I can't help with that.", DropReason.REFUSED),
-        ("It is not possible to identify the place.", DropReason.REFUSED),
+        ("", Unread.UNPARSABLE),
+        ("Somewhere in France, in 1998, at 12:30.", Unread.UNPARSABLE),
+        ('{"latitude": null, "longitude": null}', Unread.UNPARSABLE),
+        ('{"latitude": true, "longitude": false}', Unread.UNPARSABLE),
+        ('{"latitude": 48.8}', Unread.UNPARSABLE),
+        ("latitude: 48.8", Unread.UNPARSABLE),
+        ("latitude: 48.8 E, longitude: 2.29 N", Unread.UNPARSABLE),
+        ("latitude: -48.8 N, longitude: 2.29 E", Unread.UNPARSABLE),
+        ("version 1.2.3, build 4.5.6", Unread.UNPARSABLE),
+        ("between 48.1 and 49.2, or maybe 51.0", Unread.UNPARSABLE),
+        ("[" * 16_000, Unread.UNPARSABLE),
+        ('{"a":' * 3_000, Unread.UNPARSABLE),
+        ('{"latitude": 91, "longitude": 0}', Unread.OUT_OF_RANGE),
+        ('{"latitude": 0, "longitude": 200}', Unread.OUT_OF_RANGE),
+        ('{"latitude": NaN, "longitude": 0}', Unread.OUT_OF_RANGE),
+        ('{"latitude": 1e400, "longitude": 0}', Unread.OUT_OF_RANGE),
+        ("latitude: 148.8, longitude: 2.29", Unread.OUT_OF_RANGE),
+        ("(488584, 22945)", Unread.OUT_OF_RANGE),
+        ("I'm sorry, I cannot determine the location of this photo.", Unread.REFUSED),
+        ("As an AI, I can't help with that.", Unread.REFUSED),
+        ("It is not possible to identify the place.", Unread.REFUSED),
     ],
 )
-def test_what_cannot_be_used_is_dropped_with_its_reason(text: str, reason: DropReason) -> None:
+def test_what_cannot_be_used_is_dropped_with_its_reason(text: str, reason: Unread) -> None:
     assert read(text) is reason
 
 
@@ -95,6 +96,9 @@ WRITTEN = [
     lambda lat, lon: f"I think it is here: {json.dumps({'lon': lon, 'lat': lat})}. Good luck!",
     lambda lat, lon: f"Latitude: {lat:.6f}\nLongitude: {lon:.6f}",
     lambda lat, lon: f"({lat:.6f}, {lon:.6f})",
+    lambda lat, lon: f"({lat:.9e}, {lon:.9e})",
+    lambda lat, lon: f"latitude = {lat:.9e} and longitude = {lon:.9e}",
+    lambda lat, lon: f"not (10.5, 20.5) but ({lat:.6f}, {lon:.6f})",
     lambda lat, lon: f"{abs(lat):.6f}° {'S' if lat < 0 else 'N'}, {abs(lon):.6f}° {'W' if lon < 0 else 'E'}",
     lambda lat, lon: f"latitude {lat:.6f}, longitude {lon:.6f}".replace("-", "−"),
 ]
@@ -104,7 +108,7 @@ WRITTEN = [
 def test_whatever_is_written_is_read_back(lat: float, lon: float, way: object) -> None:
     lat, lon = round(lat, 6) + 0.0, round(lon, 6) + 0.0
     found = read(way(lat, lon))  # type: ignore[operator]
-    assert isinstance(found, Coordinates), found
+    assert isinstance(found, Point), found
     assert (found.latitude, found.longitude) == pytest.approx((lat, lon), abs=2e-6)
 
 
@@ -112,8 +116,8 @@ def test_whatever_is_written_is_read_back(lat: float, lon: float, way: object) -
 @example("lat 00 lon 00")
 def test_nothing_is_invented(text: str) -> None:
     found = read(text)
-    assert isinstance(found, Coordinates | DropReason)
-    if isinstance(found, Coordinates):
+    assert isinstance(found, Point | Unread)
+    if isinstance(found, Point):
         # A point needs two numbers in the text; zero needs a zero.
         digits = [character for character in text if character.isdecimal()]
         assert len(digits) >= 2
@@ -123,10 +127,10 @@ def test_nothing_is_invented(text: str) -> None:
 
 @given(st.text("abcdefghijklmnopqrstuvwxyz ,.!?\n{}[]\"':", max_size=300))
 def test_no_digits_no_coordinates(text: str) -> None:
-    assert isinstance(read(text), DropReason)
+    assert isinstance(read(text), Unread)
 
 
 @pytest.mark.timeout(5)
 @pytest.mark.parametrize("noise", ["latitude ", "1 ", "1.", "[[1,", "{[", " \n", "48.8 N ", "-", "'", "lat:-"])
 def test_hostile_text_is_read_quickly(noise: str) -> None:
-    assert isinstance(read(noise * (16_384 // len(noise))), Coordinates | DropReason)
+    assert isinstance(read(noise * (16_384 // len(noise))), Point | Unread)

@@ -1,4 +1,4 @@
-"""The words put to the LMM, profile `paper`: G3 (NeurIPS 2024), section 3.2, in the reference's structure.
+"""The words of the order `paper`: G3 (NeurIPS 2024), section 3.2, in the reference's structure.
 
 A persona and the task, then the coordinates of similar and of dissimilar references, then the form of the answer;
 the photo comes last. The wording is our own. The keys of the answer are described in words: a template with example
@@ -7,9 +7,7 @@ numbers is echoed as the answer.
 
 from decimal import Decimal
 
-from g3_kit.errors import NotYet
-
-from g3_generation.stages import Prompt, PromptOrder, Reference
+from g3_dialogue.references import Reference
 
 _TASK = (
     "You are an expert in photo geolocation. Study the photo that follows this text and work out where on Earth it "
@@ -29,23 +27,13 @@ _FORM = (
 )
 
 
-def rendered(prompt: Prompt, photo: bytes, order: PromptOrder = PromptOrder.PAPER) -> tuple[str | bytes, ...]:
-    """The parts of one prompt in the order shown: text, then the photo's JPEG bytes.
-
-    Raises NotYet for another order than the paper's.
-    """
-    if order is not PromptOrder.PAPER:
-        raise NotYet(f"prompt order {order.value} is not implemented by this release", field="prompt_order")
-    return (text(prompt), photo)
-
-
-def text(prompt: Prompt) -> str:
+def text(similar: tuple[Reference, ...], dissimilar: tuple[Reference, ...]) -> str:
     """The text of one prompt. A kind of reference of which there are none is not mentioned at all."""
     paragraphs = [_TASK]
-    if prompt.similar:
-        paragraphs.append(_SIMILAR.format(points=_points(prompt.similar)))
-    if prompt.dissimilar:
-        paragraphs.append(_DISSIMILAR.format(points=_points(prompt.dissimilar)))
+    if similar:
+        paragraphs.append(_SIMILAR.format(points=_points(similar)))
+    if dissimilar:
+        paragraphs.append(_DISSIMILAR.format(points=_points(dissimilar)))
     paragraphs.append(_FORM)
     return "\n\n".join(paragraphs)
 

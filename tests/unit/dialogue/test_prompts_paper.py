@@ -1,13 +1,11 @@
-"""The prompts of the profile `paper`, pinned word for word."""
+"""The prompts of the order `paper`, pinned word for word."""
 
 import json
 import re
 from pathlib import Path
 
 import pytest
-from g3_generation.prompts import rendered, text
-from g3_generation.stages import Prompt, PromptOrder, Reference
-from g3_kit.errors import NotYet
+from g3_dialogue import Prompt, Reference, paper, rendered
 
 GOLDEN = Path(__file__).parent / "golden"
 SIMILAR = tuple(Reference(48.858370123456789 - k, 2.294481 + 10.0 * k) for k in range(15))
@@ -16,6 +14,10 @@ DISSIMILAR = tuple(Reference(-33.0 - k, 151.2093 + k) for k in range(15))
 
 def prompt(count: int) -> Prompt:
     return Prompt(index=0, samples=5, similar=SIMILAR[:count], dissimilar=DISSIMILAR[:count])
+
+
+def text(shown: Prompt) -> str:
+    return paper.text(shown.similar, shown.dissimilar)
 
 
 @pytest.mark.parametrize("count", [0, 5, 10, 15])
@@ -52,8 +54,3 @@ def test_only_one_kind_of_reference_is_fine() -> None:
     assert "look like" in text(Prompt(0, 1, similar=SIMILAR[:1]))
     assert "unlike" not in text(Prompt(0, 1, similar=SIMILAR[:1]))
     assert "unlike" in text(Prompt(0, 1, dissimilar=DISSIMILAR[:1]))
-
-
-def test_another_order_is_refused() -> None:
-    with pytest.raises(NotYet):
-        rendered(prompt(0), b"jpeg", PromptOrder.IMAGE_FIRST)

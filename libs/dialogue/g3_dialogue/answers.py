@@ -7,24 +7,22 @@ Tried in this order, and of several finds the last, where the conclusion stands:
 3. Angles with hemispheres: `48.8584 N, 2.2945 E`, `N 48.8584 E 2.2945`, `33°51'35" S 151°12'40" E`.
 4. A pair after `latitude, longitude`, in brackets, or that is the whole text: latitude first.
 
-Signs, integers, the Unicode minus and degree signs are fine. Every number that comes out stands in the text.
+Signs, integers, exponents, the Unicode minus and degree signs are fine. Every number that comes out stands in the text.
 """
 
 import json
 import math
 import re
 from collections.abc import Iterator
-from typing import Any
-
-from g3_geography import Coordinates
-
-from g3_orchestrator.states import DropReason
+from enum import Enum
+from typing import Any, NamedTuple
 
 MAX_CHARACTERS = 16 * 1024
 # JSON is looked for at so many brackets, from the end: enough for any answer, and no more work for a hostile one.
 _MAX_STARTS = 200
 
-_NUMBER = r"[+-]?(?:\d{1,9}(?:\.\d{0,20})?|\.\d{1,20})"
+# A capital E needs a sign behind it to be an exponent: "48.8E2.3" names a hemisphere.
+_NUMBER = r"[+-]?(?:\d{1,9}(?:\.\d{0,20})?|\.\d{1,20})(?:e[+-]?\d{1,3}|E[+-]\d{1,3})?"
 # No digit, dot or letter may touch the number: "v1.5.2" and "12.345.678" are no coordinates.
 _DEGREES = rf"(?<![\w.])({_NUMBER})(?!\d|\.\d|[A-DF-MO-RT-VX-Za-z])"
 _MINUTES = r"""(?:\s?(\d{1,2}(?:\.\d{1,9})?)\s?'(?:\s?(\d{1,2}(?:\.\d{1,9})?)\s?(?:"|''))?)?"""
@@ -57,15 +55,31 @@ _PLAIN = str.maketrans(
 _LATITUDE_KEYS = frozenset({"latitude", "lat"})
 _LONGITUDE_KEYS = frozenset({"longitude", "lon", "long", "lng"})
 
-Point = tuple[float, float]
+
+class Point(NamedTuple):
+    """A place on Earth as it was stated: `latitude` in [-90, 90], `longitude` in [-180, 180], WGS 84 degrees."""
+
+    latitude: float
+    longitude: float
+
+
+class Unread(Enum):
+    """Why a text gives no point."""
+
+    UNPARSABLE = "unparsable"
+    """No pair of coordinates could be read from it."""
+    OUT_OF_RANGE = "out_of_range"
+    """Its numbers are no place on Earth."""
+    REFUSED = "refused"
+    """The LMM declined to answer."""
 
 
 class _Contradictory(Exception):
     """A latitude was called east or west, or a longitude north or south: no other reading is to be trusted."""
 
 
-def read(text: str) -> Coordinates | DropReason:
-    """The coordinates that the text states, or why it gives none. Never raises; reads the first 16 Ki characters."""
+def read(text: str) -> Point | Unread:
+    """The point that the text states, or why it gives none. Never raises; reads the first 16 Ki characters."""
     plain = text[:MAX_CHARACTERS].translate(_PLAIN)
     plain = re.sub(r"[^\S\n]+", " ", re.sub(r"\s*\n\s*", "\n", plain))
     try:
@@ -74,15 +88,15 @@ def read(text: str) -> Coordinates | DropReason:
             if point is not None:
                 return _gated(*point)
     except _Contradictory:
-        return DropReason.UNPARSABLE
-    return DropReason.REFUSED if _REFUSAL.search(plain) else DropReason.UNPARSABLE
+        return Unread.UNPARSABLE
+    return Unread.REFUSED if _REFUSAL.search(plain) else Unread.UNPARSABLE
 
 
-def _gated(latitude: float, longitude: float) -> Coordinates | DropReason:
+def _gated(latitude: float, longitude: float) -> Point | Unread:
     """A longitude past 180 is not wrapped: who says 200 did not mean -160."""
     if abs(latitude) <= 90 and abs(longitude) <= 180:
-        return Coordinates(latitude, longitude)
-    return DropReason.OUT_OF_RANGE
+        return Point(latitude, longitude)
+    return Unread.OUT_OF_RANGE
 
 
 def _from_json(text: str) -> Point | None:
@@ -107,13 +121,13 @@ def _points(document: Any, depth: int) -> Iterator[Point]:
         latitude = _valued(document, _LATITUDE_KEYS, "NS")
         longitude = _valued(document, _LONGITUDE_KEYS, "EW")
         if latitude is not None and longitude is not None:
-            yield latitude, longitude
+            yield Point(latitude, longitude)
         position = document.get("coordinates")
         if document.get("type") == "Point" and isinstance(position, list) and len(position) in (2, 3):
             # RFC 7946: longitude first.
             longitude, latitude = _number(position[0], "EW"), _number(position[1], "NS")
             if latitude is not None and longitude is not None:
-                yield latitude, longitude
+                yield Point(latitude, longitude)
     if depth and isinstance(document, dict | list):
         for part in document.values() if isinstance(document, dict) else document:
             yield from _points(part, depth - 1)
@@ -148,7 +162,7 @@ def _from_names(text: str) -> Point | None:
         else:
             longitude = angle
         if latitude is not None and longitude is not None:
-            found, latitude, longitude = (latitude, longitude), None, None
+            found, latitude, longitude = Point(latitude, longitude), None, None
     if found is None and not sound:
         raise _Contradictory
     return found
@@ -165,14 +179,14 @@ def _from_letters(text: str) -> Point | None:
         else:
             longitude = _angle(parts, "EW")
         if latitude is not None and longitude is not None:
-            found, latitude, longitude = (latitude, longitude), None, None
+            found, latitude, longitude = Point(latitude, longitude), None, None
     return found
 
 
 def _from_pair(text: str) -> Point | None:
     pairs = [*_HEADED.finditer(text)] or [*_BRACKETED.finditer(text)]
     match = pairs[-1] if pairs else _ALONE.fullmatch(text)
-    return (float(match[1]), float(match[2])) if match else None
+    return Point(float(match[1]), float(match[2])) if match else None
 
 
 def _angle(groups: tuple[str | None, ...], hemispheres: str) -> float | None:
