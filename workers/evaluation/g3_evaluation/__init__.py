@@ -13,4 +13,8 @@
         services       ports: Embedder, References, Verifier  -> grpc_embedder, grpc_references, grpc_verifier
       report           what was found, as data
         report_markdown, report_table, report_files             as people read it
+      score_command    anybody's predictions to figures, without services
+        prediction_file, prediction_columns                     what the file says
+        scoring, score_report                                   what it is worth
+        published        the figures that the poster and later papers print
 """

@@ -1,18 +1,16 @@
-"""The command line: `g3-eval retrieval` and `g3-eval gallery`. The composition root of the room."""
+"""The command line, and the services that `retrieval` and `gallery` ask. The composition root of the room."""
 
 import json as jsons
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from g3_client import config
-from g3_client.errors import G3ClientError
 from g3_kit import grpc_client, logs
-from g3_kit.errors import G3Error, Missing, Rejected, Unavailable
+from g3_kit.errors import Rejected, Unavailable
 from g3_kit.settings import load
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
@@ -24,9 +22,10 @@ from g3_evaluation.grpc_references import GrpcReferences
 from g3_evaluation.grpc_verifier import GrpcVerifier
 from g3_evaluation.report import document
 from g3_evaluation.retrieval_run import Progress, RetrievalRun, Services, Ways
+from g3_evaluation.score_command import score
 from g3_evaluation.settings import EvaluationSettings
+from g3_evaluation.telling import FAILED, fail, told
 
-_FAILED, _USAGE, _INTERRUPTED = 1, 2, 130
 _err = Console(stderr=True)
 _Target = Annotated[str, typer.Option(metavar="HOST:PORT", help="Otherwise the stack of `g3 up`, or the usual port.")]
 _Collection = Annotated[str, typer.Option(help="The collection version, or an alias.")]
@@ -37,6 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="How well photos are placed: query sets to accuracy tables.",
 )
+app.command()(score)
 
 
 @app.command()
@@ -61,7 +61,7 @@ def retrieval(
     verification: Annotated[str, typer.Option(metavar="HOST:PORT", help="As --embedding.")] = "",
 ) -> None:
     """Say how well retrieval places the photos of a query set: straight to the services, without jobs or LMM."""
-    with _told():
+    with told():
         if not queries.is_dir():
             raise Rejected(f"There is no folder {queries}.")
         listed = query_sets.read(queries, csv, limit=limit)
@@ -83,7 +83,7 @@ def gallery(
     verification: _Target = "",
 ) -> None:
     """Load the places of a collection into the gallery of that name, and wait until it can be searched."""
-    with _told(), _services("", retrieval_target, verification, (False, True, True)) as services, _bars() as progress:
+    with told(), _services("", retrieval_target, verification, (False, True, True)) as services, _bars() as progress:
         run = RetrievalRun(services, Path(), Ways(), progress)
         version = services.references.describe(collection)
         standing = run.gallery(version, run.known(version))
@@ -123,7 +123,7 @@ def _require(room: str, target: str, services: Services) -> None:
         calls[room]()
     except Unavailable:
         option = f"--{room}"
-        _fail(f"no {room} service answers at {target}: start it (g3 up) or name another with {option}", _FAILED)
+        fail(f"no {room} service answers at {target}: start it (g3 up) or name another with {option}", FAILED)
 
 
 def _target(room: str, told: str, usual: str) -> str:
@@ -144,26 +144,6 @@ def _bars() -> Iterator[Progress]:
             shown.update(tasks[step], completed=done, total=total)  # type: ignore[arg-type]
 
         yield progress
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Errors as one line and a status: 2 when the input or the command must be mended, 1 otherwise."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        _fail("stopped: run it again with the same --out to go on", _INTERRUPTED)
-    except (Rejected, Missing) as error:
-        _fail(error.message, _USAGE)
-    except G3Error as error:
-        _fail(f"{error.message} Run it again with the same --out to go on.", _FAILED)
-    except G3ClientError as error:
-        _fail(str(error), _USAGE)
-
-
-def _fail(message: str, status: int) -> NoReturn:
-    sys.stderr.write(f"g3-eval: {message}\n")
-    raise typer.Exit(status)
 
 
 def main() -> None:

@@ -11,17 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from g3_geography import Coordinates, Gazetteer
+from g3_geography import Coordinates
 from g3_kit.errors import Rejected
+
+from g3_evaluation.swapping import possible_only_swapped, require_possible, require_unswapped
 
 _ID = ("img_id", "image_id", "id", "file", "filename", "file_name", "path", "photo", "image")
 _LATITUDE = ("latitude", "lat")
 _LONGITUDE = ("longitude", "lon", "lng", "long")
 _MAX_ID_BYTES = 200
-# A world of photos whose headings are swapped shows about two rows in five beyond 90°; slips of the pen are rare.
-_SWAPPED_SHARE, _SWAPPED_LEAST = 0.1, 3
-# And where every row is possible both ways: photos are taken near places, and swapped ones lie in the oceans.
-_SWAPPED_FARTHER, _SWAPPED_ROWS = 4.0, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +138,7 @@ def _coordinates(latitude: str, longitude: str) -> Coordinates:
         raise Rejected("latitude or longitude is no number of degrees") from None
     if not (math.isfinite(north) and math.isfinite(east)):
         raise Rejected("latitude or longitude is no finite number")
-    if 90 < abs(north) <= 180 and abs(east) <= 90:
+    if possible_only_swapped(north, east):
         raise Rejected(f"latitude {north:g} is out of range: are the columns swapped?", field="swapped")
     if abs(north) > 90:
         raise Rejected(f"latitude {north:g} is out of range")
@@ -152,25 +150,10 @@ def _coordinates(latitude: str, longitude: str) -> Coordinates:
 
 
 def _require_unswapped(table: Path, listed: QuerySet, swapped: int) -> None:
-    """Raises Rejected when the headings of latitude and longitude stand over each other's columns.
-
-    All rows are then wrong, also those that look right: an old copy of IM2GPS3K is so.
-    """
-    advice = "swap the headings of latitude and longitude, or take a mended copy of the table."
-    if swapped >= max(_SWAPPED_LEAST, _SWAPPED_SHARE * (len(listed.queries) + swapped)):
-        raise Rejected(f"{table.name} is possible only with its columns swapped in {swapped} rows: {advice}")
+    require_possible(table.name, swapped, len(listed.queries) + swapped)
     places = np.array([(query.coordinates.latitude, query.coordinates.longitude) for query in listed.queries])
-    if len(places) < _SWAPPED_ROWS or (np.abs(places[:, 1]) > 90).any():
-        return
-    gazetteer = Gazetteer()
-    _, as_given_km = gazetteer.rows_near(places[:, 0], places[:, 1])
-    _, as_swapped_km = gazetteer.rows_near(places[:, 1], places[:, 0])
-    given_km, swapped_km = float(np.median(as_given_km)), float(np.median(as_swapped_km))
-    if given_km > _SWAPPED_FARTHER * max(swapped_km, 5.0):
-        raise Rejected(
-            f"{table.name} looks swapped: as it is half of the photos lie more than {given_km:.0f} km from any place, "
-            f"the other way round {swapped_km:.0f} km: {advice}"
-        )
+    if len(places):
+        require_unswapped(table.name, places[:, 0], places[:, 1])
 
 
 def _first(row: Mapping[str, str], names: tuple[str, ...]) -> str:
