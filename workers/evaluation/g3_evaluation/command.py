@@ -22,6 +22,7 @@ from g3_evaluation.grpc_references import GrpcReferences
 from g3_evaluation.grpc_verifier import GrpcVerifier
 from g3_evaluation.report import document
 from g3_evaluation.retrieval_run import Progress, RetrievalRun, Services, Ways
+from g3_evaluation.run_command import run
 from g3_evaluation.score_command import score
 from g3_evaluation.settings import EvaluationSettings
 from g3_evaluation.telling import FAILED, fail, told
@@ -37,6 +38,7 @@ app = typer.Typer(
     help="How well photos are placed: query sets to accuracy tables.",
 )
 app.command()(score)
+app.command()(run)
 
 
 @app.command()

@@ -24,12 +24,16 @@ _MAX_ID_BYTES = 200
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A photo, where it was really taken, and by whom ("" when unknown)."""
+    """A photo, where it was really taken, and by whom ("" when unknown).
+
+    `scene`: "indoor", "natural" or "urban" where the table states their probabilities, else "".
+    """
 
     id: str
     path: Path
     coordinates: Coordinates
     author: str = ""
+    scene: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,16 @@ def _query(folder: Path, row: Mapping[str, str]) -> Query:
     if relative.is_absolute() or ".." in relative.parts:
         raise Rejected("the photo lies outside the folder")
     where = _coordinates(_first(row, _LATITUDE), _first(row, _LONGITUDE))
-    return Query(name, _located(folder, relative), where, row.get("author", ""))
+    return Query(name, _located(folder, relative), where, row.get("author", ""), _scene(row))
+
+
+def _scene(row: Mapping[str, str]) -> str:
+    """The likeliest of the scenes that IM2GPS3K and YFCC4K state."""
+    stated = {scene: row.get(f"prob_{scene}", "") for scene in ("indoor", "natural", "urban")}
+    try:
+        return max(stated, key=lambda scene: float(stated[scene]))
+    except ValueError:
+        return ""
 
 
 def _located(folder: Path, relative: PurePosixPath) -> Path:

@@ -24,9 +24,9 @@ def write(
 ) -> None:
     """Writes the three files, each whole or not at all. `answers.csv` has a row a photo, empty where no answer is."""
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / "report.json", json.dumps(document(report), indent=1, allow_nan=False) + "\n")
-    _replace(folder / "report.md", markdown(report))
-    _replace(folder / "answers.csv", _table(queries, answers, distances))
+    replace(folder / "report.json", json.dumps(document(report), indent=1, allow_nan=False) + "\n")
+    replace(folder / "report.md", markdown(report))
+    replace(folder / "answers.csv", _table(queries, answers, distances))
 
 
 def _table(queries: Sequence[Query], answers: Answers, distances: Mapping[Method, Distances]) -> str:
@@ -57,7 +57,8 @@ def _km(value: float) -> str:
     return f"{value:.3f}" if math.isfinite(value) else ""
 
 
-def _replace(path: Path, text: str) -> None:
+def replace(path: Path, text: str) -> None:
+    """Writes a text file, whole or not at all."""
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", delete=False, encoding="utf-8") as draft:
         draft.write(text)
     Path(draft.name).chmod(0o644)
