@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export G3_HOME ?= $(CURDIR)/.g3
 # The demo's own photos beside the rendered ones: make demo PHOTOS="a.jpg b.jpg"
 PHOTOS ?=
-ROOMS := protos libs/kit libs/photo libs/geography libs/dialogue libs/alignment libs/world libs/client \
+ROOMS := protos libs/kit libs/photo libs/geography libs/choice libs/dialogue libs/alignment libs/world libs/client \
 	services/embedding services/retrieval services/verification services/orchestrator \
 	workers/generation workers/ingest workers/training workers/evaluation infra/local
 PACKAGES := $(foreach room,$(ROOMS),$(wildcard $(room)/g3_*))

@@ -14,6 +14,7 @@ PLANTS = {
     "rooms": ("g3_embedding/planted.py", "import g3_retrieval.references\n"),
     "libraries": ("g3_photo/planted.py", "import g3_ingest.sources\n"),
     "foundations": ("g3_kit/planted.py", "import g3_geography\n"),
+    "choice": ("g3_choice/planted.py", "import g3_alignment\n"),
     "light-client": ("g3_client/planted.py", "import g3_kit.errors\n"),
     "dialogue": ("g3_dialogue/planted.py", "import numpy\n"),
     "torch": ("g3_orchestrator/planted.py", "import torch\n"),
