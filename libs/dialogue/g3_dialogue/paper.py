@@ -25,6 +25,8 @@ _FORM = (
     "decimal degrees, negative west of Greenwich. Both values are numbers, not strings, with as many decimals as you "
     "can justify."
 )
+SENTENCES = (_TASK, *(sentence.partition("{points}")[0] for sentence in (_SIMILAR, _DISSIMILAR)), _FORM)
+"""All that is said besides coordinates, as far as it never changes."""
 
 
 def text(similar: tuple[Reference, ...], dissimilar: tuple[Reference, ...]) -> str:

@@ -1,27 +1,22 @@
 """`g3-train`: the composition root of the room. Run it alone, or in several processes by torchrun."""
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal
 
-import torch
 import typer
 from g3_alignment import AlignmentConfiguration, AlignmentModel, initialise, load, preset
-from g3_kit.errors import G3Error, Rejected
+from g3_kit.errors import Rejected
 
-from g3_training import measuring, runs
+from g3_training import lmm_command, measuring, runs
 from g3_training.cache import CachePlan, open_cache
-from g3_training.processes import Processes
+from g3_training.ending import ended, processes_of
 from g3_training.recipe import Recipe
 from g3_training.schedule import Shape
 from g3_training.sources import FolderSource, PhotoSource, TarSource, WorldSource
 from g3_training.writing import write_json
 
-_FAILED, _USAGE, _INTERRUPTED = 1, 2, 130
-
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+app.add_typer(lmm_command.app, name="lmm")
 
 Csv = Annotated[Path | None, typer.Option("--csv", help="MP16-Pro's table, or any with its columns.")]
 Tar = Annotated[list[Path] | None, typer.Option("--tar", help="A tar archive of JPEGs; may be given again.")]
@@ -81,7 +76,7 @@ def pretrain(
     threads: Threads = 0,
 ) -> None:
     """Phase 1: train the CLIP towers on photos and the names of their places. Run it again to go on."""
-    with _ended(), _processes(device, threads) as processes:
+    with ended(), processes_of(device, threads) as processes:
         recipe = Recipe(
             epochs=epochs,
             batch=batch,
@@ -124,7 +119,7 @@ def cache(
     threads: Threads = 0,
 ) -> None:
     """Keep the frozen towers' outputs for photos and texts, so that the epochs of align need no photo."""
-    with _ended(), _processes(device, threads) as processes:
+    with ended(), processes_of(device, threads) as processes:
         if processes.size > 1:
             raise Rejected("A cache is made by one process.", field="processes")
         plan = CachePlan(shard, batch, dtype, neighbourhood, threads)
@@ -160,7 +155,7 @@ def align(
     threads: Threads = 0,
 ) -> None:
     """Phase 2: train G3's heads, GPS encoder and temperatures on a cache. Run it again to go on."""
-    with _ended(), _processes(device, threads) as processes:
+    with ended(), processes_of(device, threads) as processes:
         recipe = Recipe(
             epochs=epochs,
             batch=batch,
@@ -193,7 +188,7 @@ def measure(
     threads: Threads = 0,
 ) -> None:
     """Accuracy of a checkpoint by photos straight to the model: nearest references, gallery, verification."""
-    with _ended(), _processes(device, threads) as processes:
+    with ended(), processes_of(device, threads) as processes:
         loaded = load(model).to(processes.device)
         known = measuring.encoded(loaded, WorldSource(references), most, threads)
         further = known.joined(measuring.encoded(loaded, WorldSource(more), None, threads)) if more else None
@@ -254,35 +249,6 @@ def _kept(name: str) -> Literal["best", "last"]:
     if name == "last":
         return "last"
     raise Rejected("--keep is best or last.", field="keep")
-
-
-@contextmanager
-def _processes(device: str, threads: int) -> Iterator[Processes]:
-    if threads:
-        torch.set_num_threads(threads)
-    processes = Processes(device)
-    try:
-        yield processes
-    finally:
-        processes.close()
-
-
-@contextmanager
-def _ended() -> Iterator[None]:
-    """What went wrong as one line, and the exit status that says who must act."""
-    try:
-        yield
-    except Rejected as error:
-        _fail(error.message, _USAGE)
-    except G3Error as error:
-        _fail(error.message, _FAILED)
-    except KeyboardInterrupt:
-        _fail("stopped; run it again to go on", _INTERRUPTED)
-
-
-def _fail(message: str, status: int) -> NoReturn:
-    sys.stderr.write(f"g3-train: {message}\n")
-    raise typer.Exit(status)
 
 
 def main() -> None:
