@@ -13,6 +13,14 @@
         services       ports: Embedder, References, Verifier  -> grpc_embedder, grpc_references, grpc_verifier
       report           what was found, as data
         report_markdown, report_table, report_files             as people read it
+      run_command      a query set through the public API, and the report of what came
+        asks             the ways in which a photo is put to the server
+        job_run          photos to jobs, jobs to outcomes               port: Geolocator  -> g3_client.AsyncG3
+        run_folder, journal, outcomes                           what is kept, on the disk line by line
+        rescoring        another answer from what was said already, by g3_choice
+        entries, run_data                                       the rows of the tables, and how far each is off
+        curves, confidence, failing, leakage, costs, case_study, findings       what was found, as data
+        run_sections, accuracy_sections, evidence_sections, plots, blocks       as people read it
       score_command    anybody's predictions to figures, without services
         prediction_file, prediction_columns                     what the file says
         scoring, score_report                                   what it is worth

@@ -22,7 +22,7 @@ from g3_evaluation.grpc_references import GrpcReferences
 from g3_evaluation.grpc_verifier import GrpcVerifier
 from g3_evaluation.report import document
 from g3_evaluation.retrieval_run import Progress, RetrievalRun, Services, Ways
-from g3_evaluation.run_command import run
+from g3_evaluation.run_command import report, run
 from g3_evaluation.score_command import score
 from g3_evaluation.settings import EvaluationSettings
 from g3_evaluation.telling import FAILED, fail, told
@@ -39,6 +39,7 @@ app = typer.Typer(
 )
 app.command()(score)
 app.command()(run)
+app.command()(report)
 
 
 @app.command()
@@ -70,11 +71,11 @@ def retrieval(
         folder = out or Path("g3-eval") / listed.name
         ways = Ways(calls=calls, workers=os.cpu_count() or 1, seed=seed, recall_sample=recall)
         with _services(embedding, retrieval_target, verification) as services, _bars() as progress:
-            report = RetrievalRun(services, folder, ways, progress).run(listed, collection)
+            found = RetrievalRun(services, folder, ways, progress).run(listed, collection)
     if json:
-        typer.echo(jsons.dumps(document(report), allow_nan=False))
+        typer.echo(jsons.dumps(document(found), allow_nan=False))
     else:
-        report_table.show(report, Console(highlight=False))
+        report_table.show(found, Console(highlight=False))
     _err.print(report_table.plain(f"report: {folder / 'report.md'}"), soft_wrap=True)
 
 

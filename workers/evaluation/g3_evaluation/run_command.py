@@ -13,12 +13,15 @@ from g3_kit.errors import Rejected
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+from rich.table import Table
 from rich.text import Text
 
-from g3_evaluation import query_sets
+from g3_evaluation import query_sets, run_report
 from g3_evaluation.asks import Ask
+from g3_evaluation.findings import Findings, document
 from g3_evaluation.job_run import JobRun, Progress, Tally
 from g3_evaluation.query_sets import QuerySet
+from g3_evaluation.report_markdown import HEADINGS
 from g3_evaluation.report_table import plain
 from g3_evaluation.run_folder import RunFolder, RunNote
 from g3_evaluation.telling import FAILED, fail, told
@@ -47,6 +50,9 @@ def run(
     again: Annotated[
         bool, typer.Option("--again", help="Ask anew where the answer failed or went without LMM.")
     ] = False,
+    reference_photos: Annotated[
+        Path | None, typer.Option("--reference-photos", help="Folder of the references' photos, for thumbnails.")
+    ] = None,
     lmm: Annotated[str, typer.Option(help="How the LMM is called in tables.")] = "",
     url: Annotated[str, typer.Option(help="The server; otherwise G3_URL, or the stack of `g3 up`.")] = "",
     api_key: Annotated[str, typer.Option(envvar="G3_API_KEY", help="Its key.", show_envvar=True)] = "",
@@ -77,6 +83,42 @@ def run(
             _err.print(plain(f"{name} was refused: {words}"), style="yellow", soft_wrap=True)
         if len(note.refused) == len(note.asks):
             fail("the server knows none of the ways of asking", FAILED)
+        found = run_report.write(folder.path, reference_photos)
+    _show(found, folder.path)
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN_DIR...", help="Folders of `g3-eval run`.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Of several runs: where their report side by side goes.")
+    ] = None,
+    reference_photos: Annotated[
+        Path | None, typer.Option("--reference-photos", help="Folder of the references' photos, for thumbnails.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="The first run's report as JSON on standard output.")] = False,
+) -> None:
+    """Write the report of a stored run again, or of several side by side; no service is asked."""
+    with told():
+        found = [run_report.write(path, reference_photos) for path in runs]
+        if len(runs) > 1:
+            run_report.write_beside(runs, out or Path("g3-eval") / "side-by-side")
+    if json:
+        typer.echo(jsons.dumps(document(found[0]), allow_nan=False))
+        return
+    for each, path in zip(found, runs, strict=True):
+        _show(each, path)
+
+
+def _show(found: Findings, folder: Path) -> None:
+    table = Table(title=plain(f"{found.query_set}: % of {found.n} photos within"), title_justify="left", box=None)
+    table.add_column("method", overflow="fold")
+    for heading in (*HEADINGS, "median km"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in found.rows:
+        shares = [f"{100 * share.value:.1f}" for share in row.accuracy.within]
+        table.add_row(row.words, *shares, f"{row.accuracy.median_km:,.0f}")
+    Console(highlight=False).print(table)
+    _err.print(plain(f"report: {folder / 'report.html'}"), soft_wrap=True)
 
 
 def _run(
