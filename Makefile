@@ -66,7 +66,7 @@ test: install provision lint types ## Lint, types and every test (unit, contract
 test-slow: install provision ## The tests that take minutes each
 	$(BIN)/python -m pytest -m slow tests
 
-provision: install ## Install the real servers that the tests talk to (RabbitMQ by apt when root, a Milvus core)
+provision: install ## Install the real servers that the tests talk to (RabbitMQ by apt when root, a Milvus core, vLLM)
 	$(BIN)/python -m tests.provision
 
 lint: install ## Style, imports between rooms, stale stubs

@@ -14,6 +14,8 @@ from tests.provision import NEEDS, lacking, without
 from tests.servers.milvus import milvus_core, milvus_lite
 from tests.servers.postgres import fresh_database, postgres
 from tests.servers.rabbitmq import rabbitmq
+from tests.servers.tiny_llava import write
+from tests.servers.vllm import Vllm
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -65,3 +67,23 @@ def milvus_core_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Milvus core, shared as well; mark the test `needs("milvus-core")`."""
     with milvus_core(tmp_path_factory.mktemp("milvus-core")) as uri:
         yield uri
+
+
+@pytest.fixture(scope="session")
+def shared_vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vllm]:
+    """Use `vllm_server`."""
+    folder = tmp_path_factory.mktemp("vllm")
+    with Vllm(folder, write(folder / "model")) as server:
+        yield server
+
+
+@pytest.fixture
+def vllm_server(shared_vllm: Vllm) -> Vllm:
+    """A real vLLM with a tiny LLaVA of random weights, shared; mark the test `needs("vllm")`.
+
+    Up, whatever the test before did to it. Its log stays in pytest's folder.
+    """
+    if not shared_vllm.running:
+        shared_vllm.stop()
+        shared_vllm.start()
+    return shared_vllm
