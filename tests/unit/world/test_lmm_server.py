@@ -11,12 +11,13 @@ from typing import Any
 import httpx
 import pytest
 from g3_dialogue import JSON_SCHEMA, PATTERN, Point, Unread, read
+from g3_kit.errors import Rejected
 
 from tests.servers.lmm import NAME, chat, jpeg, serving, texts
 from tests.servers.tiny_llava import write
 
-LONG = {"max_tokens": 7000, "n": 4}
-"""Noise seldom ends by itself: half a minute of it."""
+LONG: dict[str, Any] = {"max_tokens": 7000, "n": 4, "structured_outputs": {"regex": "[ab]{6000}"}}
+"""Half a minute, if nobody stops it."""
 
 
 @pytest.fixture(scope="module")
@@ -189,3 +190,8 @@ def test_a_full_queue_says_when_to_come_back_and_whoever_leaves_makes_room(http:
     assert ask(http).status_code == 200
     assert time.monotonic() - began < 20
     awaited(http, "vllm:num_requests_running", 0)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Rejected, match=f"G3_LMM_FOLDER: there is no model in {tmp_path}"), serving(tmp_path):
+        pass

@@ -51,7 +51,8 @@ def build(served: Served) -> Starlette:
             return JSONResponse(openai.completion(served.name, answers.result()))
         finally:
             gone.cancel()
-            if not work.answers.done():
+            if not answers.done():
+                answers.cancel()
                 work.abandon()
 
     async def models(_: Request) -> Response:
