@@ -59,7 +59,8 @@ def paper(photo: str, said: list[Voice], *references: int, confident: float | No
         job_id="j",
         voices=voices,
         references=[reference for reference, _ in pairs],
-        answers=[Said(each.prompt, each.sample, "…", 100, 7) for each in said],
+        answers=[Said(each.prompt, each.sample, "…") for each in said],
+        tokens=(200, 7 * len(said)),
         confidence={} if confident is None else {f"{km:g}": confident for km in (1, 25, 200, 750, 2500)},
         stages={"generate": StageTime(0.5, 2.0, 1)},
         release=("m" * 64, "c_v1"),
@@ -200,7 +201,7 @@ def test_failures_are_told_by_band_leakage_cost_and_reason(found: Findings) -> N
     assert (suspected.n, suspected.within[1].value) == (2, 1.0)
     cost = next(cost for cost in found.costs if cost.ask == "paper")
     assert (cost.failures, cost.answers, cost.winners) == ({"missing": 1}, 7, {"lmm": 2, "retrieved": 1})
-    # prompts of 100 tokens: two of each photo; answers of 7: three, two and two.
+    # answers of 7 tokens: three, two and two.
     assert (cost.prompt_tokens, cost.answer_tokens) == (200.0, 49 / 3)
     assert (cost.stages[0].stage, cost.stages[0].worked_mean_s, cost.stages[0].jobs) == ("generate", 2.0, 3)
     assert found.identical == []

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from g3_client import Job
 from g3_evaluation import journal
 from g3_evaluation.command import app
 from g3_evaluation.journal import Journal
-from g3_evaluation.outcomes import Outcome, Retrieved, Said, StageTime, Voice
+from g3_evaluation.outcomes import Outcome, Retrieved, Said, StageTime, Voice, of_job
 from g3_evaluation.photos import carries_metadata
 from g3_evaluation.run_folder import RunFolder
 from g3_kit.errors import Rejected
@@ -227,7 +228,9 @@ def sample() -> Outcome:
         degraded=["generation"],
         voices=[Voice(1.5, -2.5, "lmm", 0.25, 1, 2), Voice(3.0, 4.0, "retrieved", None, reference_id="r")],
         references=[Retrieved("r", 3.0, 4.0, 0.9, "ann", "Paris")],
-        answers=[Said(1, 2, "here", 100, 7)],
+        answers=[Said(1, 2, "here")],
+        tokens=(100, 7),
+        lmm="small",
         dropped={"refused": 3},
         confidence={"25": 0.75},
         radius_km=12.0,
@@ -235,6 +238,24 @@ def sample() -> Outcome:
         wall_s=3.0,
         release=("m", "c"),
     )
+
+
+def test_evidence_is_kept_where_the_server_states_it() -> None:
+    where = {"latitude": 1.0, "longitude": 2.0}
+    sources = [{"origin": "lmm", "prompt": 1, "sample": 3}, {"origin": "retrieved", "reference_id": "r"}]
+    stated = result(
+        candidates=[{"coordinates": where, "origin": "lmm", "similarity": 0.5, "rank": 1, "sources": sources}],
+        answers=[{"prompt": 1, "sample": 3, "text": "1, 2", "candidate": 1}],
+        confidence=[{"km": 25, "probability": 0.75}],
+        tokens={"prompt": 100, "answer": 7},
+        radius_km=12.5,
+        release={"model": "m", "collection": "c", "lmm": ["small"]},
+    )
+    job = Job.model_validate({"job_id": "j", "state": "succeeded", "result": stated})
+    kept = of_job(job, key="k", ask="paper", photo="p", sha256="s", wall_s=1.0)
+    assert kept.voices == [Voice(1.0, 2.0, "lmm", 0.5, 1, 3), Voice(1.0, 2.0, "retrieved", 0.5, reference_id="r")]
+    assert (kept.answers, kept.confidence, kept.tokens) == ([Said(1, 3, "1, 2")], {"25": 0.75}, (100, 7))
+    assert (kept.radius_km, kept.release, kept.lmm) == (12.5, ("m", "c"), "small")
 
 
 def test_an_outcome_is_read_back_as_it_was_written(tmp_path: Path) -> None:

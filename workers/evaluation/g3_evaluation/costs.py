@@ -63,8 +63,8 @@ def _of(ask: Ask, outcomes: list[Outcome]) -> AskCost:
         degraded=sum(bool(outcome.degraded) for outcome in outcomes),
         stages=[_stage(name, asked) for name in names],
         wall_mean_s=float(np.mean([outcome.wall_s for outcome in asked])) if asked else 0.0,
-        prompt_tokens=_tokens(asked, "prompt_tokens"),
-        answer_tokens=_tokens(asked, "answer_tokens"),
+        prompt_tokens=_tokens(asked, 0),
+        answer_tokens=_tokens(asked, 1),
         answers=len(said) or sum(_heard(outcome) for outcome in asked),
         dropped=dict(dropped),
         winners=dict(winners),
@@ -89,13 +89,7 @@ def _stage(name: str, outcomes: list[Outcome]) -> StageCost:
     )
 
 
-def _tokens(outcomes: list[Outcome], kind: str) -> float | None:
-    """Tokens a photo. Every sample of a prompt states the same prompt, which is counted once."""
-    total = 0
-    for outcome in outcomes:
-        if kind == "prompt_tokens":
-            by_prompt = {answer.prompt: answer.prompt_tokens for answer in outcome.answers if answer.prompt_tokens}
-            total += sum(by_prompt.values())
-        else:
-            total += sum(answer.answer_tokens for answer in outcome.answers)
-    return total / len(outcomes) if total and outcomes else None
+def _tokens(outcomes: list[Outcome], which: int) -> float | None:
+    """Tokens a photo: of the prompts (0) or of the answers (1)."""
+    stated = [outcome.tokens[which] for outcome in outcomes if outcome.tokens is not None]
+    return sum(stated) / len(stated) if any(stated) else None

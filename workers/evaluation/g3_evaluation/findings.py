@@ -92,7 +92,7 @@ def findings(data: RunData, reference_photos: Path | None = None, *, seed: int =
     return Findings(
         query_set=note.query_set,
         synthetic=note.synthetic,
-        lmm=note.lmm,
+        lmm=note.lmm or ", ".join(sorted({each.lmm for ask in data.asks for each in data.of(ask)} - {""})),
         n=len(data.queries),
         unfinished=data.unfinished,
         authors=len(set(data.authors) - {""}),

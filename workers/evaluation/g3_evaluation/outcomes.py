@@ -1,10 +1,10 @@
 """What came of one photo and one way of asking: the job's answer and its evidence, as it is kept."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from g3_client.models import Candidate, Job
+from g3_client.models import Job
 
 Place = tuple[float, float]
 """Latitude, longitude: WGS 84 degrees."""
@@ -40,13 +40,11 @@ class Retrieved:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One answer of the LMM as it came, and the tokens it took (0: not stated)."""
+    """One answer of the LMM as it came."""
 
     prompt: int
     sample: int
     text: str
-    prompt_tokens: int = 0
-    answer_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +84,10 @@ class Outcome:
     """From the first submission to the answer, as this side saw it."""
     release: tuple[str, str] = ("", "")
     """Model fingerprint and collection version."""
+    tokens: tuple[int, int] | None = None
+    """Of the prompts and of the answers; None where the server states none."""
+    lmm: str = ""
+    """The LMMs that answered, as the server calls them."""
 
     def to_json(self) -> dict[str, Any]:
         """An object that `from_json` reads back to an equal value; lists instead of objects where there are many."""
@@ -99,6 +101,7 @@ class Outcome:
     def from_json(cls, written: Mapping[str, Any]) -> "Outcome":
         """The outcome that `to_json` wrote. Raises KeyError, TypeError or ValueError for anything else."""
         place, failure, release = written["place"], written["failure"], written["release"]
+        tokens = written.get("tokens")
         known = {name: written[name] for name in cls.__dataclass_fields__ if name in written}
         return cls(
             **known
@@ -106,6 +109,7 @@ class Outcome:
                 "place": None if place is None else (float(place[0]), float(place[1])),
                 "failure": None if failure is None else (str(failure[0]), str(failure[1])),
                 "release": (str(release[0]), str(release[1])),
+                "tokens": None if tokens is None else (int(tokens[0]), int(tokens[1])),
                 "voices": [Voice(*each) for each in written["voices"]],
                 "references": [Retrieved(*each) for each in written["references"]],
                 "answers": [Said(*each) for each in written["answers"]],
@@ -125,60 +129,65 @@ def of_job(job: Job, *, key: str, ask: str, photo: str, sha256: str, wall_s: flo
         failure = job.failure
         outcome.failure = (failure.code, failure.message) if failure else (str(job.state), "the job has no result")
         return outcome
-    result = job.result
-    outcome.place = (result.coordinates.latitude, result.coordinates.longitude)
-    outcome.similarity = result.similarity
-    outcome.voices = [voice for candidate in result.candidates for voice in _voices(candidate)]
-    outcome.references = [
-        Retrieved(
-            match.reference.id,
-            match.reference.coordinates.latitude,
-            match.reference.coordinates.longitude,
-            match.similarity,
-            match.reference.author,
-            str(match.reference.place),
-        )
-        for match in result.references
-    ]
-    for dropped in result.dropped:
-        outcome.dropped[dropped.reason] = outcome.dropped.get(dropped.reason, 0) + 1
-    extra = result.model_extra or {}
-    outcome.answers = [_said(each) for each in _objects(extra.get("answers"))]
-    outcome.confidence = _confidence(extra.get("confidence"))
-    outcome.radius_km = extra.get("radius_km")
-    outcome.abstained = bool(extra.get("abstained", False))
-    outcome.release = (result.release.model, result.release.collection) if result.release else ("", "")
+    _keep(job.result.model_dump(mode="json"), outcome)
     return outcome
 
 
-def _voices(candidate: Candidate) -> list[Voice]:
+def _keep(result: Mapping[str, Any], outcome: Outcome) -> None:
+    """What the document of a result states, known to the client by name or not."""
+    outcome.place = _place(result)
+    outcome.similarity = result.get("similarity")
+    outcome.voices = [voice for candidate in _objects(result.get("candidates")) for voice in _voices(candidate)]
+    outcome.references = [_retrieved(match) for match in _objects(result.get("references"))]
+    for dropped in _objects(result.get("dropped")):
+        reason = str(dropped.get("reason"))
+        outcome.dropped[reason] = outcome.dropped.get(reason, 0) + 1
+    outcome.answers = [
+        Said(int(each.get("prompt") or 0), int(each.get("sample") or 0), str(each.get("text") or ""))
+        for each in _objects(result.get("answers"))
+    ]
+    outcome.confidence = _confidence(result.get("confidence"))
+    outcome.radius_km = result.get("radius_km")
+    outcome.abstained = bool(result.get("abstained", False))
+    release, tokens = result.get("release") or {}, result.get("tokens")
+    outcome.release = (str(release.get("model") or ""), str(release.get("collection") or ""))
+    lmm = release.get("lmm") or ""
+    outcome.lmm = lmm if isinstance(lmm, str) else ", ".join(map(str, lmm))
+    if isinstance(tokens, Mapping):
+        outcome.tokens = (int(tokens.get("prompt") or 0), int(tokens.get("answer") or 0))
+
+
+def _place(stated: Mapping[str, Any]) -> Place:
+    where = stated["coordinates"]
+    return float(where["latitude"]), float(where["longitude"])
+
+
+def _retrieved(match: Mapping[str, Any]) -> Retrieved:
+    reference = match["reference"]
+    names = reference.get("place") or {}
+    words = dict.fromkeys(str(names[part]) for part in ("city", "state", "country") if names.get(part))
+    return Retrieved(
+        str(reference["id"]),
+        *_place(reference),
+        float(match["similarity"]),
+        str(reference.get("author") or ""),
+        ", ".join(words),
+    )
+
+
+def _voices(candidate: Mapping[str, Any]) -> list[Voice]:
     """A voice for each proposal that was taken for this candidate; one where the server does not state them."""
-    where = (candidate.coordinates.latitude, candidate.coordinates.longitude)
-    sources = _objects((candidate.model_extra or {}).get("sources"))
-    if not sources:
-        prompt, sample = candidate.prompt or 0, candidate.sample or 0
-        return [Voice(*where, candidate.origin, candidate.similarity, prompt, sample, candidate.reference_id)]
     return [
         Voice(
-            *where,
-            str(source.get("origin") or candidate.origin),
-            candidate.similarity,
+            *_place(candidate),
+            str(source.get("origin") or candidate.get("origin") or ""),
+            candidate.get("similarity"),
             int(source.get("prompt") or 0),
             int(source.get("sample") or 0),
             str(source.get("reference_id") or ""),
         )
-        for source in sources
+        for source in _objects(candidate.get("sources")) or [candidate]
     ]
-
-
-def _said(written: Mapping[str, Any]) -> Said:
-    return Said(
-        int(written.get("prompt") or 0),
-        int(written.get("sample") or 0),
-        str(written.get("text") or ""),
-        int(written.get("prompt_tokens") or 0),
-        int(written.get("answer_tokens") or 0),
-    )
 
 
 def _confidence(written: object) -> dict[str, float]:
@@ -189,8 +198,4 @@ def _confidence(written: object) -> dict[str, float]:
 
 
 def _objects(written: object) -> list[Mapping[str, Any]]:
-    if not isinstance(written, Iterable):
-        return []
-    # Documents that the client knows by name come as its models, others as plain objects.
-    plain = [each.model_dump() if hasattr(each, "model_dump") else each for each in written]
-    return [each for each in plain if isinstance(each, Mapping)]
+    return [each for each in written if isinstance(each, Mapping)] if isinstance(written, list) else []
