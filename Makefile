@@ -11,7 +11,7 @@ ROOMS := protos libs/kit libs/photo libs/geography libs/choice libs/dialogue lib
 PACKAGES := $(foreach room,$(ROOMS),$(wildcard $(room)/g3_*))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down demo-models test test-slow lint format types protos provision bench clean
+.PHONY: help install demo eval up down demo-models test test-slow lint format types protos provision bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,12 @@ install: $(VENV)/.installed ## Make the environment with every room in it
 
 demo: install ## Start everything, ingest a rendered world, locate photos, write a map
 	$(BIN)/g3 demo $(PHOTOS)
+
+# Further options of g3-eval run, say EVAL="--photos 3000" or EVAL="-- --ask near,paper,knn --samples 10".
+EVAL ?=
+
+eval: install ## Evaluate G3, ablations and baselines on 1,000 held-out photos; resumable, report in .g3/eval
+	$(BIN)/g3 evaluate $(EVAL)
 
 up: install ## Start the whole stack on this machine
 	$(BIN)/g3 up
