@@ -20,6 +20,7 @@ from g3_generation.stages import Claim
 from g3_kit import celery_app
 from g3_kit.grpc_server import GrpcServer
 
+from tests.servers.photos import jpeg
 from tests.servers.postgres import create_database, named
 from tests.servers.scripted_lmm import Hang, Says, ScriptedLmm
 from tests.servers.stage_servicer import stage_server
@@ -30,7 +31,7 @@ CLAIM = Claim(
     budget_s=60.0,
     prompts=tuple(Prompt(index, 5, SIMILAR[:count]) for index, count in enumerate((0, 5, 10, 15))),
     held=frozenset(),
-    photo=b"\xff\xd8jpeg",
+    photo=jpeg(side=(64, 48)),
     temperature=1.2,
 )
 

@@ -7,14 +7,19 @@ from collections.abc import Sequence
 import pytest
 from g3_dialogue import Prompt, PromptOrder
 from g3_generation.fakes import FakeSampler, FakeStages
-from g3_generation.generation import MAX_ANSWER_BYTES, NO_ENDPOINT, Generation, Outcome, carried
+from g3_generation.generation import NO_ENDPOINT, Generation, Outcome
 from g3_generation.retries import Retries
+from g3_generation.round import MAX_ANSWER_BYTES, carried
+from g3_generation.seeds import seed_of
 from g3_generation.stages import Answer, Claim, StageRef
 from g3_generation.tasks import deliver
 from g3_kit.errors import Conflict, Exhausted, G3Error, Late, Rejected, Unavailable
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.servers.photos import jpeg
+
+PHOTO = jpeg(side=(64, 48))
 QUICK = Retries(tries=3, first_s=0.001, most_s=0.002)
 REF = StageRef("job", "generate", 1, "claim")
 
@@ -26,7 +31,7 @@ def a_claim(
     held: frozenset[tuple[int, int]] = frozenset(),
     lease_s: float = 30.0,
     budget_s: float = 30.0,
-    photo: bytes = b"jpeg",
+    photo: bytes = PHOTO,
     order: PromptOrder = PromptOrder.PAPER,
 ) -> Claim:
     asked = tuple(Prompt(index, samples) for index in range(prompts))
@@ -49,14 +54,15 @@ def test_every_sample_of_every_prompt_is_recorded_and_the_stage_completed() -> N
     assert {(answer.model, answer.prompt_tokens, answer.answer_tokens) for answer in answers} == {("fake", 10, 5)}
     assert [question.n for question in sampler.questions] == [5] * 4
     assert {question.temperature for question in sampler.questions} == {1.2}
-    assert all(question.parts[-1] == b"jpeg" for question in sampler.questions)
+    assert len({id(question.parts[-1]) for question in sampler.questions}) == 1, "one photo, encoded once"
 
 
 def test_only_missing_samples_are_asked_for() -> None:
     held = frozenset({(0, 0), (0, 2), *((1, sample) for sample in range(5))})
     stages, sampler = stages_with(a_claim(prompts=2, held=held)), FakeSampler()
     assert Generation(stages, sampler, QUICK).run(REF) is Outcome.COMPLETED
-    assert [question.n for question in sampler.questions] == [3]
+    assert [question.n for question in sampler.questions] == [1, 2], "over a gap the seeds would be other samples'"
+    assert [question.seed for question in sampler.questions] == [seed_of("job", 0, 1), seed_of("job", 0, 3)]
     assert [(answer.prompt, answer.sample) for answer in stages.answers("job")] == [(0, 1), (0, 3), (0, 4)]
 
 

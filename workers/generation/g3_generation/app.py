@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import ExitStack
+from functools import partial
 
 from g3_kit import grpc_client, logs, telemetry
 from g3_kit.celery_app import celery_app, work
@@ -13,14 +14,15 @@ from g3_generation.generation import Generation
 from g3_generation.grpc_stages import GrpcStages
 from g3_generation.openai_sampler import OpenAISampler
 from g3_generation.retries import Retries
+from g3_generation.sampler import Sampler
 from g3_generation.settings import GenerationSettings
-from g3_generation.tasks import register
+from g3_generation.tasks import leave_when_told, register
 
 _ROOM = "generation"
 
 
 def main() -> None:
-    """Works until SIGTERM, then finishes what is in hand. Exit status 2 for a missing or bad setting."""
+    """Works until SIGTERM, then ends what is in hand or gives it back. Exit status 2 for a missing or bad setting."""
     settings = load(GenerationSettings)
     logs.configure(_ROOM, settings.log_level, settings.log_format)
     log = logs.get(_ROOM)
@@ -55,14 +57,27 @@ def _work(settings: GenerationSettings) -> None:
             log.warning("no LMM endpoint is configured: jobs are answered from retrieved candidates")
         else:
             stack.callback(sampler.close)
+            health.add("lmm", partial(_problem, sampler))
         generation = Generation(
-            GrpcStages(channel), sampler, Retries(tries=settings.lmm_tries), call_s=settings.lmm_timeout_s
+            GrpcStages(channel),
+            sampler,
+            Retries(tries=settings.lmm_tries),
+            call_s=settings.lmm_timeout_s,
+            warm_s=settings.lmm_timeout_s / 3,
+            drain_s=settings.lmm_drain_s,
+            photo_px=settings.lmm_photo_px,
         )
         concurrency = settings.generation_concurrency
         app = celery_app(_ROOM, settings.broker_url, queues=["generate"], concurrency=concurrency)
         stack.callback(app.close)
         register(app, generation)
+        leave_when_told(generation)
         work(app, concurrency=concurrency, on_ready=ready, level=settings.log_level)
+
+
+def _problem(sampler: Sampler) -> str | None:
+    trouble = sampler.trouble()
+    return None if trouble is None else trouble.message
 
 
 def sampler_of(settings: GenerationSettings) -> OpenAISampler | None:
@@ -75,4 +90,7 @@ def sampler_of(settings: GenerationSettings) -> OpenAISampler | None:
         api_key=settings.lmm_api_key.get_secret_value() or None,
         max_tokens=settings.lmm_max_tokens,
         calls=settings.lmm_calls,
+        failures=settings.lmm_failures,
+        probe=True,
+        watch=True,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from g3_kit.errors import Conflict, G3Error, Late, Missing
 
-from g3_generation.sampler import Question, Reply
+from g3_generation.sampler import OpenCircuit, Question, Reply
 from g3_generation.stages import Answer, Claim, StageRef
 
 
@@ -17,7 +17,8 @@ class FakeSampler:
     """Answers with `text(question, k)` to the k-th answer ever asked for (from 0).
 
     `errors` come first, one a call, None for a call that goes well. `most`: largest number of replies a call gets.
-    `hang`: calls never end by themselves but at their deadline.
+    `hang`: calls never end by themselves but at their deadline. `circuit`: what `trouble` says. `calls`: how many calls
+    it would like to have side by side.
     """
 
     text: Callable[[Question, int], str] = lambda question, k: f"answer {k}"
@@ -27,6 +28,8 @@ class FakeSampler:
     questions: list[Question] = field(default_factory=list)
     abandoned: int = 0
     given: int = 0
+    circuit: OpenCircuit | None = None
+    calls: int = 32
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -45,6 +48,9 @@ class FakeSampler:
                 n = min(question.n, self.most or question.n)
                 future.set_result([self._reply(question) for _ in range(n)])
         return future
+
+    def trouble(self) -> OpenCircuit | None:
+        return self.circuit
 
     def close(self) -> None:
         for future in list(self._hanging):
@@ -104,7 +110,7 @@ class FakeStages:
             self._stages[job_id, stage].state = "cancelled"
 
     def state(self, job_id: str, *, stage: str = "generate") -> str:
-        """ "dispatched", "leased", "done", "failed" (retryable), "dead" or "cancelled"."""
+        """ "dispatched", "leased", "done", "failed" (retryable), "dead", "released" or "cancelled"."""
         return self._stages[job_id, stage].state
 
     def reason(self, job_id: str, *, stage: str = "generate") -> str:
@@ -158,6 +164,9 @@ class FakeStages:
 
     def fail(self, ref: StageRef, *, retryable: bool, reason: str) -> None:
         self._end(ref, "failed" if retryable else "dead", reason)
+
+    def release(self, ref: StageRef, reason: str) -> None:
+        self._end(ref, "released", reason)
 
     def _end(self, ref: StageRef, state: str, reason: str) -> None:
         self._trip()

@@ -57,6 +57,10 @@ class GrpcStages:
         request = stages_pb2.FailStageRequest(ref=_ref(ref), retryable=retryable, reason=reason)
         self._stub.FailStage(request, timeout=self._call_s)
 
+    def release(self, ref: StageRef, reason: str) -> None:
+        request = stages_pb2.FailStageRequest(ref=_ref(ref), retryable=True, released=True, reason=reason)
+        self._stub.FailStage(request, timeout=self._call_s)
+
 
 def _ref(ref: StageRef) -> stages_pb2.StageRef:
     return stages_pb2.StageRef(job_id=ref.job_id, stage=ref.stage, attempt=ref.attempt, claim_id=ref.claim_id)

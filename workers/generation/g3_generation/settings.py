@@ -28,9 +28,16 @@ class GenerationSettings(RoomSettings):
     lmm_api_key: SecretStr = SecretStr("")
     lmm_max_tokens: int = Field(default=512, ge=1, le=16_384, description="longest answer in tokens")
     lmm_timeout_s: float = Field(default=60.0, gt=0, le=3600, description="longest wait for one call")
-    lmm_calls: int = Field(default=32, ge=1, le=1024, description="calls in flight at once")
+    lmm_calls: int = Field(default=32, ge=1, le=1024, description="most calls in flight at once")
     lmm_tries: int = Field(default=4, ge=1, le=20, description="failures in a row before a prompt is given up")
-    generation_concurrency: int = Field(default=4, ge=1, le=64, description="stages worked at once")
+    lmm_failures: int = Field(
+        default=5, ge=1, le=1000, description="failures in a row, of any stage, until the endpoint is left alone"
+    )
+    lmm_photo_px: int = Field(default=1024, ge=32, le=1024, description="longest side of the photo as it is sent")
+    lmm_drain_s: float = Field(
+        default=20.0, ge=0, le=3600, description="how long calls in flight may go on after SIGTERM"
+    )
+    generation_concurrency: int = Field(default=16, ge=1, le=64, description="most stages in hand at once")
 
     @field_validator("lmm_model")
     @classmethod

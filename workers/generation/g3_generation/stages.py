@@ -74,3 +74,7 @@ class Stages(Protocol):
     def fail(self, ref: StageRef, *, retryable: bool, reason: str) -> None:
         """Gives the stage back: to be tried again, or as it is. `reason` is a sentence for the operator."""
         ...
+
+    def release(self, ref: StageRef, reason: str) -> None:
+        """Gives the stage back without a fault of its own: it is due again at once. The worker leaves."""
+        ...

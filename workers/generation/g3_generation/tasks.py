@@ -4,6 +4,8 @@ import time
 from uuid import uuid4
 
 import celery
+from celery.exceptions import Reject
+from celery.signals import worker_shutting_down
 from g3_kit import logs
 from g3_kit.celery_app import TASKS
 from g3_kit.errors import G3Error
@@ -27,7 +29,13 @@ def register(app: celery.Celery, generation: Generation) -> None:
 
     @app.task(name=TASKS["generate"], ignore_result=True)  # type: ignore[untyped-decorator]
     def generate(job_id: str, stage: str, attempt: int) -> None:
-        deliver(generation, job_id, stage, attempt)
+        if deliver(generation, job_id, stage, attempt) is Outcome.DEFERRED:
+            raise Reject(requeue=True)
+
+
+def leave_when_told(generation: Generation) -> None:
+    """At the first SIGTERM Celery takes no more messages and waits for the tasks in hand: `generation` ends them."""
+    worker_shutting_down.connect(lambda **_: generation.leave(), weak=False)
 
 
 def deliver(generation: Generation, job_id: str, stage: str, attempt: int) -> Outcome | None:
