@@ -65,7 +65,10 @@ class StageServicer(stages_pb2_grpc.StageServiceServicer):
     def FailStage(
         self, request: stages_pb2.FailStageRequest, context: grpc.ServicerContext
     ) -> stages_pb2.FailStageResponse:
-        self._stages.fail(_ref(request.ref), retryable=request.retryable, reason=request.reason)
+        if request.released:
+            self._stages.release(_ref(request.ref), request.reason)
+        else:
+            self._stages.fail(_ref(request.ref), retryable=request.retryable, reason=request.reason)
         return stages_pb2.FailStageResponse()
 
     def RecordPlan(

@@ -133,6 +133,14 @@ def test_failing_gives_the_stage_back(both: Both, retryable: bool, state: str) -
         both.port.renew(REF, deadline_s=5)
 
 
+def test_a_released_stage_is_nobodys_fault(both: Both) -> None:
+    both.port.claim(REF)
+    both.port.release(REF, "the worker was asked to stop")
+    assert (both.fake.state("job"), both.fake.reason("job")) == ("released", "the worker was asked to stop")
+    with pytest.raises(Conflict):
+        both.port.record(REF, [answer(0, 1)])
+
+
 def test_a_cancelled_stage_refuses_everything(both: Both) -> None:
     both.port.claim(REF)
     both.fake.cancel("job")
