@@ -11,11 +11,22 @@ from uuid import UUID
 
 import psycopg
 from g3_orchestrator.coordinator import Coordinator
-from g3_orchestrator.fakes import FakeBells, FakeEmbedder, FakeNamer, FakeScorer, FakeSearcher, MemoryBlobs
+from g3_orchestrator.fakes import (
+    FakeBells,
+    FakeEmbedder,
+    FakeGallery,
+    FakeNamer,
+    FakeReferenceList,
+    FakeScorer,
+    FakeSearcher,
+    MemoryBlobs,
+)
+from g3_orchestrator.judging import Judge
 from g3_orchestrator.leases import Leases
 from g3_orchestrator.model import Answer, Job, NewJob, OutboxRow, PhotoRef
 from g3_orchestrator.parameters import DEFAULT, Parameters
 from g3_orchestrator.relay import Relay
+from g3_orchestrator.retrieving import Retriever
 from g3_orchestrator.stages import Policy, Ref, Stages
 from g3_orchestrator.states import StageName
 from g3_orchestrator.store.postgres import PostgresStore
@@ -33,15 +44,22 @@ class House:
         self.leases = Leases(self.stages)
         self.blobs, self.bells = MemoryBlobs(), FakeBells()
         self.embedder, self.searcher, self.scorer = FakeEmbedder(), FakeSearcher(), FakeScorer()
+        self.gallery, self.references = FakeGallery(), FakeReferenceList()
         self.coordinator = Coordinator(
             self.stages,
             self.store,
             self.leases,
-            blobs=self.blobs,
-            embedder=self.embedder,
-            searcher=self.searcher,
+            retriever=Retriever(
+                blobs=self.blobs,
+                embedder=self.embedder,
+                searcher=self.searcher,
+                gallery=self.gallery,
+                references=self.references,
+                namer=FakeNamer(),
+            ),
             scorer=self.scorer,
             namer=FakeNamer(),
+            judge=Judge(FakeNamer()),
         )
         self.relay = Relay(self.store, self.bells)
         self.sweeper = Sweeper(self.stages, self.store)

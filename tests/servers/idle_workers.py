@@ -21,8 +21,18 @@ from g3_kit import grpc_client, logs
 from g3_kit.celery_app import TASKS, celery_app, work
 from g3_kit.errors import Conflict
 from g3_orchestrator.coordinator import Coordinator
-from g3_orchestrator.fakes import FakeEmbedder, FakeNamer, FakeScorer, FakeSearcher, MemoryBlobs
+from g3_orchestrator.fakes import (
+    FakeEmbedder,
+    FakeGallery,
+    FakeNamer,
+    FakeReferenceList,
+    FakeScorer,
+    FakeSearcher,
+    MemoryBlobs,
+)
+from g3_orchestrator.judging import Judge
 from g3_orchestrator.leases import Leases
+from g3_orchestrator.retrieving import Retriever
 from g3_orchestrator.stages import Policy, Ref, Stages
 from g3_orchestrator.states import StageName
 from g3_orchestrator.store.postgres import PostgresStore
@@ -53,11 +63,17 @@ def coordinate(broker_url: str, database_url: str) -> None:
             stages,
             store,
             Leases(stages),
-            blobs=blobs,
-            embedder=FakeEmbedder(),
-            searcher=FakeSearcher(count=1),
+            retriever=Retriever(
+                blobs=blobs,
+                embedder=FakeEmbedder(),
+                searcher=FakeSearcher(count=1),
+                gallery=FakeGallery(),
+                references=FakeReferenceList(),
+                namer=FakeNamer(),
+            ),
             scorer=FakeScorer(),
             namer=FakeNamer(),
+            judge=Judge(FakeNamer()),
         )
         app = celery_app("load", broker_url, queues=["coordinate"], concurrency=COORDINATOR_THREADS)
         register_coordinator(app, coordinator)

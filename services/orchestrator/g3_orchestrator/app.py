@@ -19,13 +19,17 @@ from g3_orchestrator.blobs import BlobStore
 from g3_orchestrator.clients import GrpcEmbedder, GrpcScorer, GrpcSearcher
 from g3_orchestrator.coordinator import Coordinator
 from g3_orchestrator.dispatch import CeleryBells
+from g3_orchestrator.galleries import Galleries
+from g3_orchestrator.gallery_clients import GrpcGalleryShelf, GrpcReferenceList
 from g3_orchestrator.ingests import Ingests
 from g3_orchestrator.intake import Intake
 from g3_orchestrator.jobs import Jobs
+from g3_orchestrator.judging import Judge
 from g3_orchestrator.keys import Keys
 from g3_orchestrator.leases import Leases
 from g3_orchestrator.relay import Relay
 from g3_orchestrator.rest.app import build
+from g3_orchestrator.retrieving import Retriever
 from g3_orchestrator.settings import ApiSettings, BlobSettings, CoordinatorSettings, RelaySettings, StoreSettings
 from g3_orchestrator.stages import Stages
 from g3_orchestrator.store.postgres import PostgresStore
@@ -202,16 +206,38 @@ def build_coordinator(
     gazetteer = Gazetteer()
     # Its second and a half of reading belongs to the start, not to the first job.
     gazetteer.cities()
+    references = GrpcReferenceList(retrieval)
+    galleries = Galleries(GrpcGalleryShelf(verification), references, most=settings.gallery_most)
+    _keep(galleries, health, stack)
     return Coordinator(
         stages,
         store,
         leases,
-        blobs=open_blobs(settings, health, stack),
-        embedder=GrpcEmbedder(embedding),
-        searcher=GrpcSearcher(retrieval, collection=settings.collection),
+        retriever=Retriever(
+            blobs=open_blobs(settings, health, stack),
+            embedder=GrpcEmbedder(embedding),
+            searcher=GrpcSearcher(retrieval, collection=settings.collection),
+            gallery=galleries,
+            references=references,
+            namer=gazetteer,
+        ),
         scorer=GrpcScorer(verification),
         namer=gazetteer,
+        judge=Judge(gazetteer, settings.choice_model),
     )
+
+
+def _keep(galleries: Galleries, health: Health, stack: ExitStack) -> None:
+    stop = threading.Event()
+    loop = threading.Thread(target=galleries.run, args=(stop,), name="galleries", daemon=True)
+
+    def close() -> None:
+        stop.set()
+        loop.join(timeout=10)
+
+    stack.callback(close)
+    loop.start()
+    health.add("galleries", _alive(loop))
 
 
 def run_coordinator(settings: CoordinatorSettings, health: Health) -> None:

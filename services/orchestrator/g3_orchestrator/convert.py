@@ -5,16 +5,16 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from g3_geography import BoundingBox, Coordinates, Place
+from g3_geography import BoundingBox, Coordinates
 from g3_kit.errors import Rejected
 from g3_protos.geography.v1 import geography_pb2
 from g3_protos.orchestrator.v1 import jobs_pb2
 from g3_protos.retrieval.v1 import retrieval_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from g3_orchestrator import jobs, model
+from g3_orchestrator import convert_results, jobs, model
 from g3_orchestrator.fields import inside
-from g3_orchestrator.parameters import Asked, Circle, Hints, Parameters
+from g3_orchestrator.parameters import AbstainBelow, Asked, Circle, Hints, Parameters
 from g3_orchestrator.states import (
     Dissimilar,
     JobState,
@@ -24,6 +24,7 @@ from g3_orchestrator.states import (
     Ranking,
     RetrievalVector,
     Strategy,
+    View,
 )
 
 Word = TypeVar("Word", bound=StrEnum)
@@ -38,6 +39,7 @@ _WIRE: dict[type[StrEnum], tuple[str, Any]] = {
     Dissimilar: ("DISSIMILAR_", retrieval_pb2.Dissimilar),
     JobState: ("JOB_STATE_", jobs_pb2.JobState),
     Origin: ("ORIGIN_", jobs_pb2.Origin),
+    View: ("JOB_VIEW_", jobs_pb2.JobView),
 }
 
 
@@ -78,7 +80,13 @@ def asked(sent: jobs_pb2.Parameters) -> Asked:
         temperature=sent.temperature if sent.HasField("temperature") else None,
         gallery=sent.gallery if sent.HasField("gallery") else None,
         top_k=sent.top_k if sent.HasField("top_k") else None,
+        abstain_below=_abstain_below(sent.abstain_below) if sent.HasField("abstain_below") else None,
     )
+
+
+def _abstain_below(sent: jobs_pb2.AbstainBelow) -> AbstainBelow:
+    with inside("parameters"):
+        return AbstainBelow(sent.probability, sent.within_km)
 
 
 def _hints(sent: jobs_pb2.Hints) -> Hints:
@@ -104,7 +112,7 @@ def job(value: model.Job) -> jobs_pb2.Job:
         updated_at=timestamp(value.updated_at),
         label=value.label,
         parameters=parameters(value.parameters),
-        result=_result(value.result) if value.result else None,
+        result=convert_results.result(value.result) if value.result else None,
         failure=jobs_pb2.Failure(code=value.failure.code, message=value.failure.message) if value.failure else None,
         timings=[
             jobs_pb2.StageTiming(stage=t.stage, waited_s=t.waited_s, worked_s=t.worked_s, attempts=t.attempts)
@@ -141,6 +149,11 @@ def parameters(value: Parameters) -> jobs_pb2.Parameters:
         hints=_hints_message(value.hints) if value.hints else None,
         excluded_references=value.excluded_references,
         excluded_authors=value.excluded_authors,
+        abstain_below=jobs_pb2.AbstainBelow(
+            probability=value.abstain_below.probability, within_km=value.abstain_below.within_km
+        )
+        if value.abstain_below
+        else None,
     )
 
 
@@ -151,52 +164,9 @@ def _hints_message(value: Hints) -> jobs_pb2.Hints:
         bounding_box=geography_pb2.BoundingBox(south=box.south, west=box.west, north=box.north, east=box.east)
         if box
         else None,
-        circle=geography_pb2.Circle(center=_coordinates(circle.center), radius_km=circle.radius_km) if circle else None,
-    )
-
-
-def _result(value: model.Result) -> jobs_pb2.Result:
-    return jobs_pb2.Result(
-        coordinates=_coordinates(value.coordinates),
-        place=_place(value.place),
-        similarity=value.similarity,
-        candidates=[_candidate(each) for each in value.candidates],
-        references=[match(each) for each in value.references],
-        dropped=[jobs_pb2.Dropped(prompt=d.prompt, sample=d.sample, reason=d.reason) for d in value.dropped],
-        release=jobs_pb2.Release(model=value.release.model, collection=value.release.collection),
-    )
-
-
-def _candidate(value: model.Candidate) -> jobs_pb2.Candidate:
-    return jobs_pb2.Candidate(
-        coordinates=_coordinates(value.coordinates),
-        origin=number(value.origin),
-        similarity=value.similarity,
-        rank=value.rank,
-        place=_place(value.place),
-        prompt=value.prompt,
-        sample=value.sample,
-        reference_id=value.reference_id,
-    )
-
-
-def match(value: model.Match) -> retrieval_pb2.Match:
-    reference = retrieval_pb2.Reference(
-        id=value.reference_id,
-        coordinates=_coordinates(value.coordinates),
-        place=_place(value.place),
-        author=value.author,
-    )
-    return retrieval_pb2.Match(reference=reference, similarity=value.similarity)
-
-
-def _coordinates(value: Coordinates) -> geography_pb2.Coordinates:
-    return geography_pb2.Coordinates(latitude=value.latitude, longitude=value.longitude)
-
-
-def _place(value: Place) -> geography_pb2.Place:
-    return geography_pb2.Place(
-        city=value.city, state=value.state, country=value.country, country_code=value.country_code
+        circle=geography_pb2.Circle(center=convert_results.coordinates(circle.center), radius_km=circle.radius_km)
+        if circle
+        else None,
     )
 
 

@@ -9,15 +9,15 @@ import threading
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
+import numpy as np
 from g3_geography import Coordinates, Place
-from g3_kit.errors import G3Error, Mismatch, Missing
-from numpy import atleast_1d
-from numpy.typing import ArrayLike
+from g3_kit.errors import G3Error, Mismatch, Missing, Unavailable
+from numpy.typing import ArrayLike, NDArray
 
 from g3_orchestrator.hints import search_box
-from g3_orchestrator.model import Match, OutboxRow
+from g3_orchestrator.model import GalleryPoint, Match, OutboxRow
 from g3_orchestrator.parameters import Parameters
-from g3_orchestrator.ports import Found, PhotoVectors, Scores
+from g3_orchestrator.ports import Found, GalleryFound, PhotoVectors, Scores
 
 MODEL, GPS, COLLECTION = "fake-model", "fake-gps", "fake_v1"
 
@@ -124,12 +124,51 @@ class FakeScorer(Faulty):
         return 1 - (abs(point.latitude - self.truth.latitude) + min(east, 360 - east)) / 180
 
 
+class FakeGallery(Faulty):
+    """`points`, most similar first; with none, the gallery is not there."""
+
+    def __init__(self, points: Sequence[GalleryPoint] = (), model: str = MODEL, gps: str = GPS) -> None:
+        super().__init__()
+        self.points, self.model, self.gps = tuple(points), model, gps
+
+    def nearest(self, gps_aligned: bytes, collection: str, count: int, model: str) -> GalleryFound:
+        """See GallerySearcher.nearest."""
+        self.called()
+        if model != self.model:
+            raise Mismatch("the vector was made by another model")
+        if not self.points:
+            raise Unavailable("the gallery is not there yet")
+        return GalleryFound(self.points[:count], "fake-gallery", self.model, self.gps)
+
+
+class FakeReferenceList(Faulty):
+    """A collection of `points`, float64 [n, 2] degrees, each by an author of its own place: "author of 1.0 2.0"."""
+
+    def __init__(self, points: Sequence[tuple[float, float]] = (), page: int = 2) -> None:
+        super().__init__()
+        self.points, self.page = list(points), page
+
+    def count(self, collection: str) -> int:
+        """See ReferenceList.count."""
+        self.called()
+        return len(self.points)
+
+    def coordinates(self, collection: str) -> Iterator[NDArray[np.float64]]:
+        """See ReferenceList.coordinates."""
+        for start in range(0, len(self.points), self.page):
+            yield np.array(self.points[start : start + self.page], dtype=np.float64)
+
+    def allowed_at(self, collection: str, point: Coordinates, parameters: Parameters) -> bool:
+        """See ReferenceList.allowed_at."""
+        return f"author of {point.latitude} {point.longitude}" not in parameters.excluded_authors
+
+
 class FakeNamer:
     """Every place has the same name."""
 
     def nearest_many(self, latitudes: ArrayLike, longitudes: ArrayLike) -> list[Place]:
         """See Namer.nearest_many."""
-        return [Place("Nowhere", "", "Neverland", "NL") for _ in atleast_1d(latitudes)]
+        return [Place("Nowhere", "", "Neverland", "NL") for _ in np.atleast_1d(latitudes)]
 
 
 class FakeBells:

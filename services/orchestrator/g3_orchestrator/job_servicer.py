@@ -10,7 +10,7 @@ from g3_protos.orchestrator.v1 import jobs_pb2, jobs_pb2_grpc
 from g3_orchestrator import convert
 from g3_orchestrator.jobs import Jobs
 from g3_orchestrator.keys import Keys, Principal
-from g3_orchestrator.states import JobState
+from g3_orchestrator.states import JobState, View
 
 SERVICE_NAME = jobs_pb2.DESCRIPTOR.services_by_name["JobService"].full_name
 
@@ -40,12 +40,13 @@ class JobServicer(jobs_pb2_grpc.JobServiceServicer):
         return convert.job(self._jobs.get(self._principal(context).tenant_id, request.job_id))
 
     def ListJobs(self, request: jobs_pb2.ListJobsRequest, context: grpc.ServicerContext) -> jobs_pb2.ListJobsResponse:
-        """Lists jobs, newest first."""
+        """Lists jobs, newest first; summaries unless asked for more."""
         page = self._jobs.page(
             self._principal(context).tenant_id,
             state=convert.word(JobState, request.state, "state"),
             limit=request.page_size,
             cursor=request.page_token,
+            view=convert.word(View, request.view, "view") or View.SUMMARY,
         )
         return convert.page(page)
 

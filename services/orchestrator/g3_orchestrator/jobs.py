@@ -15,7 +15,7 @@ from g3_orchestrator.fields import inside
 from g3_orchestrator.intake import Intake
 from g3_orchestrator.model import Event, Job, NewJob
 from g3_orchestrator.parameters import Asked, Parameters, resolve
-from g3_orchestrator.states import JobState
+from g3_orchestrator.states import JobState, View
 from g3_orchestrator.store.port import Cursor, JobStore
 from g3_orchestrator.waiting import Watches
 
@@ -80,14 +80,25 @@ class Jobs:
         """The job as it stands. Raises Missing."""
         return self._store.get_job(tenant_id, identified(job_id))
 
-    def page(self, tenant_id: UUID, *, state: JobState | None = None, limit: int = 0, cursor: str = "") -> Page:
-        """A page of jobs; `limit` 1 to 200, 0 means 50. Raises Rejected for a limit or a cursor that is none."""
+    def page(
+        self,
+        tenant_id: UUID,
+        *,
+        state: JobState | None = None,
+        limit: int = 0,
+        cursor: str = "",
+        view: View = View.SUMMARY,
+    ) -> Page:
+        """A page of jobs, summaries unless `view` says more; `limit` 1 to 200, 0 means 50.
+
+        Raises Rejected for a limit or a cursor that is none.
+        """
         if not 0 <= limit <= MAX_PAGE:
             raise Rejected(f"A page has 1 to {MAX_PAGE} jobs.", field="limit")
         size = limit or DEFAULT_PAGE
         after = opened(cursor, tenant_id, state) if cursor else None
         # one more than the page says whether another follows
-        jobs = self._store.list_jobs(tenant_id, limit=size + 1, after=after, state=state)
+        jobs = self._store.list_jobs(tenant_id, limit=size + 1, after=after, state=state, view=view)
         more = len(jobs) > size
         page = tuple(jobs[:size])
         return Page(page, sealed(Cursor(page[-1].created_at, page[-1].job_id), tenant_id, state) if more else "")

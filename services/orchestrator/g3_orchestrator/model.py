@@ -75,17 +75,29 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
+class GalleryPoint:
+    """A point of the gallery. `similarity` is the image-GPS cosine in [-1, 1]."""
+
+    coordinates: Coordinates
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
 class Retrieval:
     """What the stage retrieve found.
 
     `similar` is most similar first; `dissimilar` as the retrieval service orders it. `gps_aligned` is the photo's
-    vector as little-endian float32 bytes of unit length.
+    vector as little-endian float32 bytes of unit length. `gallery` are the points asked for, most similar first, and
+    `gallery_set` the fingerprint of the set they are from. `left_out`: parts of the method that were not there.
     """
 
     similar: tuple[Match, ...]
     dissimilar: tuple[Match, ...]
     gps_aligned: bytes
     release: Release
+    gallery: tuple[GalleryPoint, ...] = ()
+    gallery_set: str = ""
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,25 +113,63 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A scored place. `similarity` is the image-GPS cosine in [-1, 1]; `rank` 1 is best.
+class Source:
+    """One voice for a candidate. LMM: `prompt` and `sample` say which answer. Retrieved: `reference_id`."""
 
-    LMM: `prompt` and `sample` say which answer. Retrieved: `reference_id` says which reference.
-    """
-
-    coordinates: Coordinates
     origin: Origin
-    similarity: float
-    rank: int
-    place: Place
     prompt: int = 0
     sample: int = 0
     reference_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """A place that was ranked. `rank` 1 is best. `similarity` is the image-GPS cosine in [-1, 1]; None: not scored.
+
+    `origin`, `prompt`, `sample` and `reference_id` are those of the first of `sources`, which are all the proposals
+    that were taken for this place. `probability`: its share of the consensus model; None under other rankings.
+    `in_place`: which of the result's places it belongs to, from 1; 0: one that is not listed.
+    """
+
+    coordinates: Coordinates
+    origin: Origin
+    similarity: float | None
+    rank: int
+    place: Place
+    prompt: int = 0
+    sample: int = 0
+    reference_id: str = ""
+    sources: tuple[Source, ...] = ()
+    probability: float | None = None
+    in_place: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LikelyPlace:
+    """A distinct place among the candidates: candidates that lie together, and the medoid of them.
+
+    `radius_km` is the greatest distance of one of its `candidates` (a number) from `coordinates`. `probability`: the
+    sum of theirs; None where there is none.
+    """
+
+    coordinates: Coordinates
+    place: Place
+    probability: float | None
+    radius_km: float
+    candidates: int
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """The calibrated probability that the answer lies less than `km` from the truth."""
+
+    km: int
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
 class Dropped:
-    """An answer that did not become a candidate."""
+    """An answer that did not become a candidate. Its text stands among the answers."""
 
     prompt: int
     sample: int
@@ -128,15 +178,30 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The answer and its evidence. `candidates` best first, `references` most similar first."""
+    """The answer and its evidence. `candidates` and `places` best first, `references` most similar first.
+
+    `similarity` is the answer's image-GPS cosine; None where it was not scored. `confidence`, `radius_km` (within it
+    lies the truth for `coverage` of all photos) and the `probability` of places come from the choice model with
+    fingerprint `choice`; without one for this alignment model there are none. `abstained`: the confidence is below what
+    the caller asked for; the answer is given all the same. `gallery`: fingerprint of the gallery that took part.
+    `answers` is everything that the LMM said, as recorded; it is read with the job and not stored twice.
+    """
 
     coordinates: Coordinates
     place: Place
-    similarity: float
+    similarity: float | None
     candidates: tuple[Candidate, ...]
     references: tuple[Match, ...]
     dropped: tuple[Dropped, ...]
     release: Release
+    places: tuple[LikelyPlace, ...] = ()
+    confidence: tuple[Within, ...] = ()
+    radius_km: float | None = None
+    coverage: float | None = None
+    abstained: bool = False
+    choice: str = ""
+    gallery: str = ""
+    answers: tuple[Answer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,21 @@
 """How one job is answered (G3, sections 3.2 and 3.3): every value, its range, and the named profiles.
 
-`resolve(Asked(...))` turns what a caller stated into `Parameters` with every value filled in. Values out of range are
-`Rejected`; values that the contract has and this release does not implement are `NotYet`. Both name the field.
+`resolve(Asked(...))` turns what a caller stated into `Parameters` with every value filled in. Values out of range, or
+that contradict the strategy, are `Rejected`, naming the field.
 """
 
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any
 
+from g3_choice import THRESHOLDS_KM
 from g3_geography import BoundingBox, Coordinates
-from g3_kit.errors import NotYet, Rejected
+from g3_kit.errors import Rejected
 
+from g3_orchestrator import strategies
 from g3_orchestrator.states import Dissimilar, Profile, PromptOrder, Ranking, RetrievalVector, Strategy
 
 MAX_PROMPTS = 16
@@ -49,6 +51,21 @@ class Hints:
 
 
 @dataclass(frozen=True, slots=True)
+class AbstainBelow:
+    """The calibrated probability that an answer must have to lie nearer than `within_km`. Raises Rejected."""
+
+    probability: float
+    within_km: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.probability <= 1:
+            raise Rejected("a probability lies above 0 and is at most 1", field="abstain_below.probability")
+        if self.within_km not in THRESHOLDS_KM:
+            known = ", ".join(map(str, THRESHOLDS_KM))
+            raise Rejected(f"confidence is stated within {known} km", field="abstain_below.within_km")
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """What a caller stated. None means: the profile's value. `profile` None means Profile.DEFAULT."""
 
@@ -67,6 +84,7 @@ class Asked:
     hints: Hints | None = None
     excluded_references: Sequence[str] = ()
     excluded_authors: Sequence[str] = ()
+    abstain_below: AbstainBelow | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +94,7 @@ class Parameters:
     `references_per_prompt` are the K prompts: references in each, 0 to 50, as many dissimilar ones unless
     `dissimilar` is none; empty means that the LMM is not asked. `samples_per_prompt` is N, 1 to 32.
     `retrieved_candidates` is S, 0 to 100. `temperature` lies in [0, 2], `gallery` in 0 to 1,000, `top_k` in 1 to 50.
+    `abstain_below` None: the answer never abstains.
     """
 
     profile: Profile
@@ -93,6 +112,7 @@ class Parameters:
     hints: Hints = Hints()
     excluded_references: tuple[str, ...] = ()
     excluded_authors: tuple[str, ...] = ()
+    abstain_below: AbstainBelow | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads back to an equal value."""
@@ -111,6 +131,7 @@ class Parameters:
                 "radius_km": circle.radius_km,
             },
         }
+        written["abstain_below"] = self.abstain_below and asdict(self.abstain_below)
         return written
 
     @classmethod
@@ -138,6 +159,8 @@ class Parameters:
             hints=hints,
             excluded_references=tuple(written["excluded_references"]),
             excluded_authors=tuple(written["excluded_authors"]),
+            # Jobs of before have none.
+            abstain_below=AbstainBelow(**below) if (below := written.get("abstain_below")) else None,
         )
 
 
@@ -168,59 +191,63 @@ DEFAULT = Parameters(
     # Farthest references are hubs: the same few photos in every prompt.
     dissimilar=Dissimilar.HARD,
     temperature=1.2,
-    # Image-first prompts, gallery candidates and consensus ranking come with later releases.
-    prompt_order=PromptOrder.PAPER,
-    gallery=0,
-    ranking=Ranking.SIMILARITY,
+    # The photo and the instruction are one prefix of all prompts, computed once.
+    prompt_order=PromptOrder.IMAGE_FIRST,
+    # Places that fit the photo by the model's own judgement, where nothing that looks like it was found.
+    gallery=10,
+    # The cosine alone takes the best of many chances; agreement is an independent voice.
+    ranking=Ranking.CONSENSUS,
     top_k=10,
 )
-"""What is believed best among what this release implements."""
+"""What is believed best."""
+
+# What a profile and a strategy have a say in.
+_CHOSEN = (
+    "retrieval_vector",
+    "references_per_prompt",
+    "samples_per_prompt",
+    "retrieved_candidates",
+    "dissimilar",
+    "temperature",
+    "prompt_order",
+    "gallery",
+    "ranking",
+)
 
 PROFILES = {Profile.PAPER: PAPER, Profile.DEFAULT: DEFAULT}
 
 
 def resolve(asked: Asked) -> Parameters:
-    """Every value filled in from the profile and checked. Raises Rejected or NotYet, naming the field."""
+    """Every value filled in from the profile and the strategy, and checked. Raises Rejected, naming the field."""
     profile = PROFILES[asked.profile or Profile.DEFAULT]
-
-    def chosen(name: str) -> Any:
-        stated = getattr(asked, name)
-        return getattr(profile, name) if stated is None else stated
-
-    parameters = Parameters(
+    strategy = asked.strategy or profile.strategy
+    stated = {name: value for name in _CHOSEN if (value := getattr(asked, name)) is not None}
+    usual = {name: getattr(profile, name) for name in _CHOSEN}
+    chosen = strategies.defaults(strategy, usual, stated) | stated
+    values: dict[str, Any] = {
+        "retrieval_vector": chosen["retrieval_vector"],
+        "references_per_prompt": _counts(chosen["references_per_prompt"]),
+        "samples_per_prompt": _whole(chosen["samples_per_prompt"], "samples_per_prompt", 1, 32),
+        "retrieved_candidates": _whole(chosen["retrieved_candidates"], "retrieved_candidates", 0, 100),
+        "dissimilar": chosen["dissimilar"],
+        "temperature": _temperature(chosen["temperature"]),
+        "prompt_order": chosen["prompt_order"],
+        "gallery": _whole(chosen["gallery"], "gallery", 0, 1_000),
+        "ranking": chosen["ranking"],
+    }
+    strategies.check(strategy, values)
+    if asked.abstain_below is not None and strategy is not Strategy.G3:
+        raise Rejected("only the strategy g3 has a confidence to abstain by", field="abstain_below")
+    return Parameters(
         profile=profile.profile,
-        strategy=chosen("strategy"),
-        retrieval_vector=chosen("retrieval_vector"),
-        references_per_prompt=_counts(chosen("references_per_prompt")),
-        samples_per_prompt=_whole(chosen("samples_per_prompt"), "samples_per_prompt", 1, 32),
-        retrieved_candidates=_whole(chosen("retrieved_candidates"), "retrieved_candidates", 0, 100),
-        dissimilar=chosen("dissimilar"),
-        temperature=_temperature(chosen("temperature")),
-        prompt_order=chosen("prompt_order"),
-        gallery=_whole(chosen("gallery"), "gallery", 0, 1_000),
-        ranking=chosen("ranking"),
-        top_k=_whole(chosen("top_k"), "top_k", 1, 50),
-        hints=_hints(chosen("hints")),
+        strategy=strategy,
+        top_k=_whole(profile.top_k if asked.top_k is None else asked.top_k, "top_k", 1, 50),
+        hints=_hints(asked.hints or profile.hints),
         excluded_references=_excluded(asked.excluded_references, "excluded_references"),
         excluded_authors=_excluded(asked.excluded_authors, "excluded_authors"),
+        abstain_below=asked.abstain_below,
+        **values,
     )
-    _implemented(parameters)
-    return parameters
-
-
-def _implemented(parameters: Parameters) -> None:
-    """Raises NotYet for what the contract has already and this release does not do."""
-    later = [
-        ("strategy", parameters.strategy is not Strategy.G3, parameters.strategy),
-        ("prompt_order", parameters.prompt_order is not PromptOrder.PAPER, parameters.prompt_order),
-        ("gallery", parameters.gallery > 0, f"a gallery of {parameters.gallery} points"),
-        ("ranking", parameters.ranking not in (Ranking.SIMILARITY, Ranking.FIRST), parameters.ranking),
-    ]
-    for field, unavailable, value in later:
-        if unavailable:
-            raise NotYet(f"{field}: {value} is not available in this release", field=field)
-    if not parameters.references_per_prompt and not parameters.retrieved_candidates:
-        raise Rejected("no prompts and no retrieved candidates: nothing to choose from", field="retrieved_candidates")
 
 
 def _whole(value: object, field: str, least: int, most: int) -> int:

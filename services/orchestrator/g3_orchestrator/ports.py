@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
+import numpy as np
 from g3_geography import Coordinates, Place
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from g3_orchestrator.model import Match, OutboxRow
+from g3_orchestrator.model import GalleryPoint, Match, OutboxRow
 from g3_orchestrator.parameters import Parameters
 
 
@@ -78,6 +79,49 @@ class Scorer(Protocol):
 
     def score(self, gps_aligned: bytes, candidates: Sequence[Coordinates], model: str) -> Scores:
         """Scores in the order of the candidates (1 to 10,000). Raises Rejected, Mismatch, Unavailable."""
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryFound:
+    """Points of a gallery, most similar first; fingerprints of their set and of the model that compared."""
+
+    points: tuple[GalleryPoint, ...]
+    gallery: str
+    model: str
+    gps: str
+
+
+class GallerySearcher(Protocol):
+    """Finds the places that fit a photo among the coordinates of a whole collection."""
+
+    def nearest(self, gps_aligned: bytes, collection: str, count: int, model: str) -> GalleryFound:
+        """The `count` (1 to 1,000) most similar points of the collection's gallery.
+
+        Raises Unavailable while there is none, Mismatch for another model.
+        """
+
+
+class GalleryShelf(Protocol):
+    """Galleries by name."""
+
+    def search(self, name: str, gps_aligned: bytes, count: int, model: str) -> GalleryFound:
+        """The most similar points. Raises Missing, Unavailable while its vectors are computed, Mismatch."""
+
+    def put(self, name: str, points: NDArray[np.float64]) -> None:
+        """Keeps float64 [n, 2] degrees under the name, instead of what it meant. Raises TooLarge, Unavailable."""
+
+
+class ReferenceList(Protocol):
+    """The references of a collection, without their vectors."""
+
+    def count(self, collection: str) -> int:
+        """How many there are. Raises Missing, Unavailable."""
+
+    def coordinates(self, collection: str) -> Iterator[NDArray[np.float64]]:
+        """Their coordinates, float64 [m, 2] degrees a page. Raises Missing, Unavailable."""
+
+    def allowed_at(self, collection: str, point: Coordinates, parameters: Parameters) -> bool:
+        """Whether a reference that is not excluded lies at the point. Raises Missing, Unavailable."""
 
 
 class Namer(Protocol):

@@ -1,9 +1,10 @@
 """What the orchestrator can be told. Each command reads the settings that it needs."""
 
 from g3_kit.settings import RoomSettings
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, FilePath, PositiveFloat, PositiveInt
 
-from g3_orchestrator.stages import Policy
+from g3_orchestrator.galleries import MOST
+from g3_orchestrator.protocol import Policy
 
 
 class StoreSettings(RoomSettings):
@@ -73,6 +74,11 @@ class CoordinatorSettings(ProtocolSettings, BlobSettings, BrokerSettings):
     """Collection version or alias to search; empty: the retrieval service's default alias."""
     coordinator_concurrency: PositiveInt = 8
     """Stages worked on at a time."""
+    choice_model: FilePath | None = Field(
+        default=None, description="a file of g3_choice: weights and calibration of the ranking consensus"
+    )
+    gallery_most: PositiveInt = MOST
+    """Coordinates of the gallery that is made of a collection; of a larger one an even part is taken."""
 
 
 class RelaySettings(ProtocolSettings, BrokerSettings):

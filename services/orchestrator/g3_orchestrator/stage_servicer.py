@@ -7,7 +7,7 @@ from g3_kit.errors import Rejected
 from g3_photo import rendition
 from g3_protos.orchestrator.v1 import stages_pb2, stages_pb2_grpc
 
-from g3_orchestrator import convert, convert_runs
+from g3_orchestrator import convert, convert_results, convert_runs
 from g3_orchestrator.model import Answer, Failure, Job, Retrieval
 from g3_orchestrator.overflow import kept_and_filed
 from g3_orchestrator.ports import Blobs
@@ -154,8 +154,8 @@ def _prompts(job: Job, retrieval: Retrieval) -> list[stages_pb2.PromptSpec]:
         stages_pb2.PromptSpec(
             prompt=index,
             samples=parameters.samples_per_prompt,
-            similar=[convert.match(match) for match in retrieval.similar[:count]],
-            dissimilar=[convert.match(match) for match in contrast[:count]],
+            similar=[convert_results.match(match) for match in retrieval.similar[:count]],
+            dissimilar=[convert_results.match(match) for match in contrast[:count]],
         )
         for index, count in enumerate(parameters.references_per_prompt)
     ]

@@ -7,20 +7,18 @@ The broker only rings; whatever it loses is rung again by `sweep`.
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from g3_kit import logs
 from g3_kit.errors import Conflict, Rejected
 
-from g3_orchestrator import filling
+from g3_orchestrator import filling, following
 from g3_orchestrator.model import Answer, Failure, Job, Result, Retrieval, Stage
+from g3_orchestrator.protocol import Claim, Policy, Ref, RunClaim, Swept
 from g3_orchestrator.repeating import again
 from g3_orchestrator.runs import (
     KEPT_REJECTS,
     IngestPlan,
-    IngestSpec,
     Publication,
     Reject,
     RejectFile,
@@ -29,86 +27,9 @@ from g3_orchestrator.runs import (
     judge_rejects,
 )
 from g3_orchestrator.states import JobKind, JobState, StageName, StageState
-from g3_orchestrator.store.port import Following, StageStore, StageWork
+from g3_orchestrator.store.port import StageStore, StageWork
 
-GENERATION = "generation"
-"""What `degraded` says when the LMM was left out."""
-
-_AFTER_GENERATION = Following(StageName.VERIFY)
-_log = logs.get("g3_orchestrator.stages")
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """The numbers of the protocol, in seconds unless stated."""
-
-    lease_s: float = 30.0
-    """A worker that is silent for so long has lost its stage."""
-    ring_again_s: float = 15.0
-    """A message that nobody acted on is sent again after this long; each further wait doubles, up to eight times."""
-    max_attempts: int = 10
-    """Attempts of one stage before it is dead; of a shard, attempts in a row that did not get on.
-
-    With the waits below ten of them outlast two minutes in which a service or PostgreSQL is away."""
-    longest_backoff_s: float = 30.0
-    """Waits after retryable failures double from 1 s up to this."""
-    generate_budget_s: float = 120.0
-    """How long a job waits for the LMM before it goes on without."""
-    generation_enabled: bool = True
-    """False: no job is put to the LMM, and its result says so."""
-
-    def backoff_s(self, attempt: int) -> float:
-        """The wait after the failure of this attempt (from 1)."""
-        return min(2.0 ** (attempt - 1), self.longest_backoff_s)
-
-
-@dataclass(frozen=True, slots=True)
-class Ref:
-    """What a call works for: the fence `attempt`, and the worker's `claim_id`, one per delivery of a message."""
-
-    job_id: UUID
-    stage: StageName
-    attempt: int
-    claim_id: str
-    shard: int = 0
-
-    def __post_init__(self) -> None:
-        if not 1 <= len(self.claim_id) <= 64:
-            raise Rejected("a claim_id has 1 to 64 characters", field="ref.claim_id")
-
-
-@dataclass(frozen=True, slots=True)
-class RunClaim:
-    """What a stage of an ingest run works on. `tally` is the shard's, or of all shards for `publish`."""
-
-    spec: IngestSpec
-    plan: IngestPlan | None
-    tally: Tally
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A held stage. `budget_s` is what is left of its budget; None without one. `run`: of ingest runs alone."""
-
-    job: Job
-    stage: Stage
-    lease_s: float
-    budget_s: float | None
-    run: RunClaim | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Swept:
-    """What one sweep did, in stages."""
-
-    rung: int = 0
-    taken_back: int = 0
-    given_up: int = 0
-
-    @property
-    def total(self) -> int:
-        """Stages touched."""
-        return self.rung + self.taken_back + self.given_up
+__all__ = ["Claim", "Policy", "Ref", "RunClaim", "Stages", "Swept"]
 
 
 class Stages:
@@ -235,8 +156,8 @@ class Stages:
     ) -> None:
         """Ends the stage and starts what follows, in one transaction. A repeat by the same claim changes nothing.
 
-        `retrieve` brings its retrieval, and the claimed job if it is at hand; `verify` its result.
-        Raises Conflict, Missing.
+        `retrieve` brings its retrieval, the claimed job if it is at hand, and the result of a strategy that has no
+        other stage; `verify` its result. Raises Conflict, Missing, Rejected.
         """
         again(lambda: self._complete(ref, job, retrieval, result))
 
@@ -248,39 +169,16 @@ class Stages:
                 return
             _held(work, ref)
             work.finish()
-            self._follow(work, retrieval, result)
-
-    def _follow(self, work: StageWork, retrieval: Retrieval | None, result: Result | None) -> None:
-        if work.stage.name.kind is JobKind.INGEST:
-            filling.follow(work)
-        elif work.stage.name is StageName.RETRIEVE:
-            if retrieval is None:
-                raise Rejected("retrieve ends with what was retrieved")
-            work.keep(retrieval)
-            _begin(work, self._after_retrieval(work.job))
-        elif work.stage.name is StageName.GENERATE:
-            _begin(work, _AFTER_GENERATION)
-        else:
-            if result is None:
-                raise Rejected("verify ends with a result")
-            work.succeed(result)
+            following.follow(work, self.policy, retrieval, result)
 
     def _completed_as_usual(
         self, ref: Ref, job: Job | None, retrieval: Retrieval | None, result: Result | None
     ) -> bool:
         if ref.stage is StageName.GENERATE:
-            return self._store.finish_generate(ref, _AFTER_GENERATION)
-        if ref.stage is StageName.RETRIEVE and job is not None and retrieval is not None:
-            return self._store.finish_retrieve(ref, retrieval, self._after_retrieval(job))
+            return self._store.finish_generate(ref, following.AFTER_GENERATION)
+        if ref.stage is StageName.RETRIEVE and job is not None and retrieval is not None and result is None:
+            return self._store.finish_retrieve(ref, retrieval, following.after_retrieval(job, retrieval, self.policy))
         return ref.stage is StageName.VERIFY and result is not None and self._store.finish_verify(ref, result)
-
-    def _after_retrieval(self, job: Job) -> Following:
-        if not job.parameters.references_per_prompt:
-            # Nobody asked for the LMM: nothing was left out.
-            return Following(StageName.VERIFY, degraded=job.degraded)
-        if self.policy.generation_enabled:
-            return Following(StageName.GENERATE, self.policy.generate_budget_s, job.degraded)
-        return _without_generation(job)
 
     def fail(self, ref: Ref, failure: Failure, *, retryable: bool) -> None:
         """Gives a stage back: due again after a back-off as the next attempt, or dead. Raises Conflict, Missing."""
@@ -296,7 +194,7 @@ class Stages:
             if retryable and stage.fruitless < self.policy.max_attempts:
                 work.retry(self.policy.backoff_s(stage.fruitless), reason)
             else:
-                _bury(work, failure, reason)
+                following.bury(work, failure, reason)
 
     def sweep(self, limit: int = 100) -> Swept:
         """Looks after at most `limit` stages whose time has come. Several sweepers at once share the work."""
@@ -314,14 +212,14 @@ class Stages:
     def _look_after(self, work: StageWork) -> str:
         stage = work.stage
         if stage.budget_until is not None and work.now >= stage.budget_until:
-            _bury(work, Failure("late", "the stage took longer than its budget"), "its budget is spent")
+            following.bury(work, Failure("late", "the stage took longer than its budget"), "its budget is spent")
             return "given_up"
         if stage.state is not StageState.LEASED:
             work.ring(self.policy.ring_again_s)
             return "rung"
         if stage.fruitless >= self.policy.max_attempts:
             message = f"the work was begun {stage.fruitless} times and never finished"
-            _bury(work, Failure("unavailable", message), "its last lease ended")
+            following.bury(work, Failure("unavailable", message), "its last lease ended")
             return "given_up"
         work.retry(0.0, "its lease ended")
         work.ring(self.policy.ring_again_s)
@@ -367,23 +265,3 @@ def _wanted(answer: Answer, job: Job) -> None:
 def _run_claim(work: StageWork) -> RunClaim:
     tally = work.run.total() if work.stage.name is StageName.PUBLISH else work.run.tally()
     return RunClaim(work.run.spec(), work.run.plan(), tally)
-
-
-def _bury(work: StageWork, failure: Failure, reason: str) -> None:
-    work.give_up(reason)
-    _log.warning("a stage is dead", job_id=str(work.job.job_id), stage=work.stage.name.value, reason=reason)
-    if work.stage.name is StageName.GENERATE:
-        _begin(work, _without_generation(work.job))
-    elif work.stage.name.kind is JobKind.INGEST:
-        filling.fail(work, failure)
-    else:
-        work.fail(failure)
-
-
-def _begin(work: StageWork, following: Following) -> None:
-    degraded = work.job.degraded if following.degraded is None else following.degraded
-    work.begin(following.stage, budget_s=following.budget_s, degraded=degraded)
-
-
-def _without_generation(job: Job) -> Following:
-    return Following(StageName.VERIFY, degraded=tuple(dict.fromkeys((*job.degraded, GENERATION))))

@@ -137,7 +137,14 @@ class Profile(_Told):
     """A named set of defaults."""
 
     PAPER = "paper", "As the paper's reference implementation."
-    DEFAULT = "default", "What is believed best and implemented by this release."
+    DEFAULT = "default", "What is believed best."
+
+
+class View(_Told):
+    """How much of each job a listing gives."""
+
+    SUMMARY = "summary", "The answer without candidates, references, answers of the LMM and timings."
+    FULL = "full", "Everything, as when one job is read."
 
 
 class Origin(_Told):
@@ -154,7 +161,7 @@ class DropReason(_Told):
     UNPARSABLE = "unparsable", "No pair of coordinates could be read from it."
     OUT_OF_RANGE = "out_of_range", "Its numbers are no place on Earth."
     REFUSED = "refused", "The LMM declined to answer."
-    DUPLICATE = "duplicate", "An earlier candidate is exactly the same point."
+    DUPLICATE = "duplicate", "An earlier candidate is the same point. Only in results of before: now it is a source."
     OUTSIDE_HINTS = "outside_hints", "It lies where the caller says the photo is not."
 
 

@@ -33,11 +33,11 @@ class _StrategyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Strategy.Val
     STRATEGY_G3: _Strategy.ValueType  # 1
     """Retrieval, LMM candidates, verification."""
     STRATEGY_IMG2LOC: _Strategy.ValueType  # 2
-    """One prompt with references, no verification (Img2Loc)."""
+    """One prompt with references, no verification (Img2Loc). Ranking: first (the default) or mean."""
     STRATEGY_KNN: _Strategy.ValueType  # 3
-    """Nearest references with a Gaussian kernel (Revisiting IM2GPS)."""
+    """Nearest references with a Gaussian kernel (Revisiting IM2GPS); retrieved_candidates says how many."""
     STRATEGY_GALLERY: _Strategy.ValueType  # 4
-    """Image to GPS gallery search (GeoCLIP)."""
+    """Image to GPS search over the collection's own coordinates (GeoCLIP); gallery says how many points come back."""
 
 class Strategy(_Strategy, metaclass=_StrategyEnumTypeWrapper):
     """The way of answering."""
@@ -47,11 +47,11 @@ STRATEGY_UNSPECIFIED: Strategy.ValueType  # 0
 STRATEGY_G3: Strategy.ValueType  # 1
 """Retrieval, LMM candidates, verification."""
 STRATEGY_IMG2LOC: Strategy.ValueType  # 2
-"""One prompt with references, no verification (Img2Loc)."""
+"""One prompt with references, no verification (Img2Loc). Ranking: first (the default) or mean."""
 STRATEGY_KNN: Strategy.ValueType  # 3
-"""Nearest references with a Gaussian kernel (Revisiting IM2GPS)."""
+"""Nearest references with a Gaussian kernel (Revisiting IM2GPS); retrieved_candidates says how many."""
 STRATEGY_GALLERY: Strategy.ValueType  # 4
-"""Image to GPS gallery search (GeoCLIP)."""
+"""Image to GPS search over the collection's own coordinates (GeoCLIP); gallery says how many points come back."""
 Global___Strategy: _TypeAlias = Strategy  # noqa: Y015
 
 class _PromptOrder:
@@ -133,6 +133,30 @@ PROFILE_PAPER: Profile.ValueType  # 1
 PROFILE_DEFAULT: Profile.ValueType  # 2
 """What we believe is best."""
 Global___Profile: _TypeAlias = Profile  # noqa: Y015
+
+class _JobView:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _JobViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobView.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    JOB_VIEW_UNSPECIFIED: _JobView.ValueType  # 0
+    """Means SUMMARY."""
+    JOB_VIEW_SUMMARY: _JobView.ValueType  # 1
+    """The answer and its places, without candidates, references, answers, what was dropped and timings."""
+    JOB_VIEW_FULL: _JobView.ValueType  # 2
+    """Everything, as GetJob gives it."""
+
+class JobView(_JobView, metaclass=_JobViewEnumTypeWrapper):
+    """How much of each job a listing gives."""
+
+JOB_VIEW_UNSPECIFIED: JobView.ValueType  # 0
+"""Means SUMMARY."""
+JOB_VIEW_SUMMARY: JobView.ValueType  # 1
+"""The answer and its places, without candidates, references, answers, what was dropped and timings."""
+JOB_VIEW_FULL: JobView.ValueType  # 2
+"""Everything, as GetJob gives it."""
+Global___JobView: _TypeAlias = JobView  # noqa: Y015
 
 class _JobState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -239,6 +263,7 @@ class Parameters(_message.Message):
     HINTS_FIELD_NUMBER: _builtins.int
     EXCLUDED_REFERENCES_FIELD_NUMBER: _builtins.int
     EXCLUDED_AUTHORS_FIELD_NUMBER: _builtins.int
+    ABSTAIN_BELOW_FIELD_NUMBER: _builtins.int
     profile: Global___Profile.ValueType
     """Defaults of everything below."""
     strategy: Global___Strategy.ValueType
@@ -277,6 +302,10 @@ class Parameters(_message.Message):
     def excluded_authors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Authors whose references are never to be used, for benchmarks."""
 
+    @_builtins.property
+    def abstain_below(self) -> Global___AbstainBelow:
+        """Strategy g3: the result says "abstained" when the answer is less sure than this, or when no confidence is known."""
+
     def __init__(
         self,
         *,
@@ -295,10 +324,11 @@ class Parameters(_message.Message):
         hints: Global___Hints | None = ...,
         excluded_references: _abc.Iterable[_builtins.str] | None = ...,
         excluded_authors: _abc.Iterable[_builtins.str] | None = ...,
+        abstain_below: Global___AbstainBelow | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_gallery", b"_gallery", "_retrieved_candidates", b"_retrieved_candidates", "_samples_per_prompt", b"_samples_per_prompt", "_temperature", b"_temperature", "_top_k", b"_top_k", "gallery", b"gallery", "hints", b"hints", "references_per_prompt", b"references_per_prompt", "retrieved_candidates", b"retrieved_candidates", "samples_per_prompt", b"samples_per_prompt", "temperature", b"temperature", "top_k", b"top_k"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_gallery", b"_gallery", "_retrieved_candidates", b"_retrieved_candidates", "_samples_per_prompt", b"_samples_per_prompt", "_temperature", b"_temperature", "_top_k", b"_top_k", "abstain_below", b"abstain_below", "gallery", b"gallery", "hints", b"hints", "references_per_prompt", b"references_per_prompt", "retrieved_candidates", b"retrieved_candidates", "samples_per_prompt", b"samples_per_prompt", "temperature", b"temperature", "top_k", b"top_k"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_gallery", b"_gallery", "_retrieved_candidates", b"_retrieved_candidates", "_samples_per_prompt", b"_samples_per_prompt", "_temperature", b"_temperature", "_top_k", b"_top_k", "dissimilar", b"dissimilar", "excluded_authors", b"excluded_authors", "excluded_references", b"excluded_references", "gallery", b"gallery", "hints", b"hints", "profile", b"profile", "prompt_order", b"prompt_order", "ranking", b"ranking", "references_per_prompt", b"references_per_prompt", "retrieval_vector", b"retrieval_vector", "retrieved_candidates", b"retrieved_candidates", "samples_per_prompt", b"samples_per_prompt", "strategy", b"strategy", "temperature", b"temperature", "top_k", b"top_k"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_gallery", b"_gallery", "_retrieved_candidates", b"_retrieved_candidates", "_samples_per_prompt", b"_samples_per_prompt", "_temperature", b"_temperature", "_top_k", b"_top_k", "abstain_below", b"abstain_below", "dissimilar", b"dissimilar", "excluded_authors", b"excluded_authors", "excluded_references", b"excluded_references", "gallery", b"gallery", "hints", b"hints", "profile", b"profile", "prompt_order", b"prompt_order", "ranking", b"ranking", "references_per_prompt", b"references_per_prompt", "retrieval_vector", b"retrieval_vector", "retrieved_candidates", b"retrieved_candidates", "samples_per_prompt", b"samples_per_prompt", "strategy", b"strategy", "temperature", b"temperature", "top_k", b"top_k"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__gallery: _TypeAlias = _typing.Literal["gallery"]  # noqa: Y015
     _WhichOneofArgType__gallery: _TypeAlias = _typing.Literal["_gallery", b"_gallery"]  # noqa: Y015
@@ -322,6 +352,32 @@ class Parameters(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__top_k) -> _WhichOneofReturnType__top_k | None: ...
 
 Global___Parameters: _TypeAlias = Parameters  # noqa: Y015
+
+@_typing.final
+class AbstainBelow(_message.Message):
+    """A confidence that an answer must have."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    WITHIN_KM_FIELD_NUMBER: _builtins.int
+    probability: _builtins.float
+    """Calibrated probability, above 0, at most 1."""
+    within_km: _builtins.int
+    """Of lying nearer than so many kilometres to the truth: 1, 25, 200, 750 or 2500."""
+    def __init__(
+        self,
+        *,
+        probability: _builtins.float = ...,
+        within_km: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["probability", b"probability", "within_km", b"within_km"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AbstainBelow: _TypeAlias = AbstainBelow  # noqa: Y015
 
 @_typing.final
 class ReferenceCounts(_message.Message):
@@ -444,22 +500,26 @@ class ListJobsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Jobs a page, 1 to 200; 0 means 50."""
     page_token: _builtins.str
     """next_page_token of the page before."""
     state: Global___JobState.ValueType
     """Only jobs in this state."""
+    view: Global___JobView.ValueType
+    """How much of each job."""
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         state: Global___JobState.ValueType = ...,
+        view: Global___JobView.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "state", b"state", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -609,7 +669,7 @@ class Job(_message.Message):
 
     @_builtins.property
     def degraded(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Parts of the method that were left out ("generation")."""
+        """Parts of the method that were left out ("generation": the LMM, "gallery": the gallery's points)."""
 
     def __init__(
         self,
@@ -694,8 +754,42 @@ class StageTiming(_message.Message):
 Global___StageTiming: _TypeAlias = StageTiming  # noqa: Y015
 
 @_typing.final
+class Source(_message.Message):
+    """One voice for a candidate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    PROMPT_FIELD_NUMBER: _builtins.int
+    SAMPLE_FIELD_NUMBER: _builtins.int
+    REFERENCE_ID_FIELD_NUMBER: _builtins.int
+    origin: Global___Origin.ValueType
+    """Where it came from."""
+    prompt: _builtins.int
+    """LMM: index of the prompt."""
+    sample: _builtins.int
+    """LMM: index of the sample."""
+    reference_id: _builtins.str
+    """Retrieved: id of the reference."""
+    def __init__(
+        self,
+        *,
+        origin: Global___Origin.ValueType = ...,
+        prompt: _builtins.int = ...,
+        sample: _builtins.int = ...,
+        reference_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "prompt", b"prompt", "reference_id", b"reference_id", "sample", b"sample"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Source: _TypeAlias = Source  # noqa: Y015
+
+@_typing.final
 class Candidate(_message.Message):
-    """A place the photo may be."""
+    """A place the photo may be. Origin, prompt, sample and reference_id are those of its first source."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -707,21 +801,87 @@ class Candidate(_message.Message):
     PROMPT_FIELD_NUMBER: _builtins.int
     SAMPLE_FIELD_NUMBER: _builtins.int
     REFERENCE_ID_FIELD_NUMBER: _builtins.int
+    SOURCES_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    IN_PLACE_FIELD_NUMBER: _builtins.int
     origin: Global___Origin.ValueType
     """Where it came from."""
     similarity: _builtins.float
-    """Image-GPS cosine, in [-1, 1]."""
+    """Image-GPS cosine, in [-1, 1]; unset where it was not scored (strategies without verification)."""
     rank: _builtins.int
     """1 is best."""
     prompt: _builtins.int
-    """LMM: index of the prompt. Retrieved: rank of the reference."""
+    """LMM: index of the prompt."""
     sample: _builtins.int
     """LMM: index of the sample."""
     reference_id: _builtins.str
     """Retrieved: id of the reference."""
+    probability: _builtins.float
+    """Its share of the consensus model; all candidates of a photo sum to 1. Unset for strategies without verification."""
+    in_place: _builtins.int
+    """Which of the result's places it belongs to, from 1; 0: one that is not listed."""
     @_builtins.property
     def coordinates(self) -> _geography_pb2.Coordinates:
         """The point."""
+
+    @_builtins.property
+    def place(self) -> _geography_pb2.Place:
+        """Names of the place, by an offline gazetteer."""
+
+    @_builtins.property
+    def sources(self) -> _containers.RepeatedCompositeFieldContainer[Global___Source]:
+        """All proposals that were taken for this place: within 1 km, or equal under the profile paper."""
+
+    def __init__(
+        self,
+        *,
+        coordinates: _geography_pb2.Coordinates | None = ...,
+        origin: Global___Origin.ValueType = ...,
+        similarity: _builtins.float | None = ...,
+        rank: _builtins.int = ...,
+        place: _geography_pb2.Place | None = ...,
+        prompt: _builtins.int = ...,
+        sample: _builtins.int = ...,
+        reference_id: _builtins.str = ...,
+        sources: _abc.Iterable[Global___Source] | None = ...,
+        probability: _builtins.float | None = ...,
+        in_place: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_probability", b"_probability", "_similarity", b"_similarity", "coordinates", b"coordinates", "place", b"place", "probability", b"probability", "similarity", b"similarity"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_probability", b"_probability", "_similarity", b"_similarity", "coordinates", b"coordinates", "in_place", b"in_place", "origin", b"origin", "place", b"place", "probability", b"probability", "prompt", b"prompt", "rank", b"rank", "reference_id", b"reference_id", "sample", b"sample", "similarity", b"similarity", "sources", b"sources"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__probability: _TypeAlias = _typing.Literal["probability"]  # noqa: Y015
+    _WhichOneofArgType__probability: _TypeAlias = _typing.Literal["_probability", b"_probability"]  # noqa: Y015
+    _WhichOneofReturnType__similarity: _TypeAlias = _typing.Literal["similarity"]  # noqa: Y015
+    _WhichOneofArgType__similarity: _TypeAlias = _typing.Literal["_similarity", b"_similarity"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__probability) -> _WhichOneofReturnType__probability | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__similarity) -> _WhichOneofReturnType__similarity | None: ...
+
+Global___Candidate: _TypeAlias = Candidate  # noqa: Y015
+
+@_typing.final
+class LikelyPlace(_message.Message):
+    """A distinct place: candidates that lie together."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COORDINATES_FIELD_NUMBER: _builtins.int
+    PLACE_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    RADIUS_KM_FIELD_NUMBER: _builtins.int
+    CANDIDATES_FIELD_NUMBER: _builtins.int
+    probability: _builtins.float
+    """The sum of its candidates' probabilities; unset where there are none."""
+    radius_km: _builtins.float
+    """The greatest distance of one of its candidates from the coordinates."""
+    candidates: _builtins.int
+    """How many candidates."""
+    @_builtins.property
+    def coordinates(self) -> _geography_pb2.Coordinates:
+        """The medoid of its candidates."""
 
     @_builtins.property
     def place(self) -> _geography_pb2.Place:
@@ -731,21 +891,110 @@ class Candidate(_message.Message):
         self,
         *,
         coordinates: _geography_pb2.Coordinates | None = ...,
-        origin: Global___Origin.ValueType = ...,
-        similarity: _builtins.float = ...,
-        rank: _builtins.int = ...,
         place: _geography_pb2.Place | None = ...,
-        prompt: _builtins.int = ...,
-        sample: _builtins.int = ...,
-        reference_id: _builtins.str = ...,
+        probability: _builtins.float | None = ...,
+        radius_km: _builtins.float = ...,
+        candidates: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["coordinates", b"coordinates", "place", b"place"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_probability", b"_probability", "coordinates", b"coordinates", "place", b"place", "probability", b"probability"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["coordinates", b"coordinates", "origin", b"origin", "place", b"place", "prompt", b"prompt", "rank", b"rank", "reference_id", b"reference_id", "sample", b"sample", "similarity", b"similarity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_probability", b"_probability", "candidates", b"candidates", "coordinates", b"coordinates", "place", b"place", "probability", b"probability", "radius_km", b"radius_km"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__probability: _TypeAlias = _typing.Literal["probability"]  # noqa: Y015
+    _WhichOneofArgType__probability: _TypeAlias = _typing.Literal["_probability", b"_probability"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__probability) -> _WhichOneofReturnType__probability | None: ...
+
+Global___LikelyPlace: _TypeAlias = LikelyPlace  # noqa: Y015
+
+@_typing.final
+class Within(_message.Message):
+    """How sure the answer is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KM_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    km: _builtins.int
+    """Distance in kilometres: 1, 25, 200, 750, 2500."""
+    probability: _builtins.float
+    """Calibrated probability that the answer lies nearer to the truth: 0.7 is right for seven answers in ten."""
+    def __init__(
+        self,
+        *,
+        km: _builtins.int = ...,
+        probability: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["km", b"km", "probability", b"probability"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Candidate: _TypeAlias = Candidate  # noqa: Y015
+Global___Within: _TypeAlias = Within  # noqa: Y015
+
+@_typing.final
+class LmmAnswer(_message.Message):
+    """What the LMM said."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROMPT_FIELD_NUMBER: _builtins.int
+    SAMPLE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    CANDIDATE_FIELD_NUMBER: _builtins.int
+    prompt: _builtins.int
+    """Index of the prompt."""
+    sample: _builtins.int
+    """Index of the sample."""
+    text: _builtins.str
+    """The raw text, its first 2,000 characters."""
+    model: _builtins.str
+    """Name of the model as the endpoint states it."""
+    candidate: _builtins.int
+    """Rank of the candidate that it stands behind; 0: it was dropped."""
+    def __init__(
+        self,
+        *,
+        prompt: _builtins.int = ...,
+        sample: _builtins.int = ...,
+        text: _builtins.str = ...,
+        model: _builtins.str = ...,
+        candidate: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate", b"candidate", "model", b"model", "prompt", b"prompt", "sample", b"sample", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LmmAnswer: _TypeAlias = LmmAnswer  # noqa: Y015
+
+@_typing.final
+class Tokens(_message.Message):
+    """What the LMM was given and gave, as its endpoint counts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROMPT_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    prompt: _builtins.int
+    """Of the prompts, each counted once however many samples it gave."""
+    answer: _builtins.int
+    """Of all answers."""
+    def __init__(
+        self,
+        *,
+        prompt: _builtins.int = ...,
+        answer: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "prompt", b"prompt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Tokens: _TypeAlias = Tokens  # noqa: Y015
 
 @_typing.final
 class Dropped(_message.Message):
@@ -756,22 +1005,26 @@ class Dropped(_message.Message):
     PROMPT_FIELD_NUMBER: _builtins.int
     SAMPLE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
     prompt: _builtins.int
     """Index of the prompt."""
     sample: _builtins.int
     """Index of the sample."""
     reason: _builtins.str
-    """"unparsable", "out_of_range", "refused", "duplicate", "outside_hints"."""
+    """"unparsable", "out_of_range", "refused", "outside_hints"; "duplicate" only in results of before."""
+    text: _builtins.str
+    """The raw text, its first 2,000 characters."""
     def __init__(
         self,
         *,
         prompt: _builtins.int = ...,
         sample: _builtins.int = ...,
         reason: _builtins.str = ...,
+        text: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["prompt", b"prompt", "reason", b"reason", "sample", b"sample"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["prompt", b"prompt", "reason", b"reason", "sample", b"sample", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -788,8 +1041,21 @@ class Result(_message.Message):
     REFERENCES_FIELD_NUMBER: _builtins.int
     DROPPED_FIELD_NUMBER: _builtins.int
     RELEASE_FIELD_NUMBER: _builtins.int
+    PLACES_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    RADIUS_KM_FIELD_NUMBER: _builtins.int
+    COVERAGE_FIELD_NUMBER: _builtins.int
+    ABSTAINED_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
     similarity: _builtins.float
-    """Image-GPS cosine of the answer. Not a probability: calibrated confidence comes with a trained release."""
+    """Image-GPS cosine of the answer, not a probability; unset where it was not scored."""
+    radius_km: _builtins.float
+    """Within it lies the truth for a share of all photos; unset where there is no confidence."""
+    coverage: _builtins.float
+    """That share."""
+    abstained: _builtins.bool
+    """The answer is less sure than abstain_below asks: it is given all the same."""
     @_builtins.property
     def coordinates(self) -> _geography_pb2.Coordinates:
         """The answer."""
@@ -812,48 +1078,100 @@ class Result(_message.Message):
 
     @_builtins.property
     def release(self) -> Global___Release:
-        """Model fingerprint and collection version that answered."""
+        """What answered."""
+
+    @_builtins.property
+    def places(self) -> _containers.RepeatedCompositeFieldContainer[Global___LikelyPlace]:
+        """Distinct places, best first, at most top_k."""
+
+    @_builtins.property
+    def confidence(self) -> _containers.RepeatedCompositeFieldContainer[Global___Within]:
+        """How sure the answer is; empty when no choice model is calibrated for this alignment model and ranking."""
+
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___LmmAnswer]:
+        """Everything that the LMM said, by prompt and sample."""
+
+    @_builtins.property
+    def tokens(self) -> Global___Tokens:
+        """Tokens that it took."""
 
     def __init__(
         self,
         *,
         coordinates: _geography_pb2.Coordinates | None = ...,
         place: _geography_pb2.Place | None = ...,
-        similarity: _builtins.float = ...,
+        similarity: _builtins.float | None = ...,
         candidates: _abc.Iterable[Global___Candidate] | None = ...,
         references: _abc.Iterable[_retrieval_pb2.Match] | None = ...,
         dropped: _abc.Iterable[Global___Dropped] | None = ...,
         release: Global___Release | None = ...,
+        places: _abc.Iterable[Global___LikelyPlace] | None = ...,
+        confidence: _abc.Iterable[Global___Within] | None = ...,
+        radius_km: _builtins.float | None = ...,
+        coverage: _builtins.float | None = ...,
+        abstained: _builtins.bool = ...,
+        answers: _abc.Iterable[Global___LmmAnswer] | None = ...,
+        tokens: Global___Tokens | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["coordinates", b"coordinates", "place", b"place", "release", b"release"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_coverage", b"_coverage", "_radius_km", b"_radius_km", "_similarity", b"_similarity", "coordinates", b"coordinates", "coverage", b"coverage", "place", b"place", "radius_km", b"radius_km", "release", b"release", "similarity", b"similarity", "tokens", b"tokens"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "coordinates", b"coordinates", "dropped", b"dropped", "place", b"place", "references", b"references", "release", b"release", "similarity", b"similarity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_coverage", b"_coverage", "_radius_km", b"_radius_km", "_similarity", b"_similarity", "abstained", b"abstained", "answers", b"answers", "candidates", b"candidates", "confidence", b"confidence", "coordinates", b"coordinates", "coverage", b"coverage", "dropped", b"dropped", "place", b"place", "places", b"places", "radius_km", b"radius_km", "references", b"references", "release", b"release", "similarity", b"similarity", "tokens", b"tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__coverage: _TypeAlias = _typing.Literal["coverage"]  # noqa: Y015
+    _WhichOneofArgType__coverage: _TypeAlias = _typing.Literal["_coverage", b"_coverage"]  # noqa: Y015
+    _WhichOneofReturnType__radius_km: _TypeAlias = _typing.Literal["radius_km"]  # noqa: Y015
+    _WhichOneofArgType__radius_km: _TypeAlias = _typing.Literal["_radius_km", b"_radius_km"]  # noqa: Y015
+    _WhichOneofReturnType__similarity: _TypeAlias = _typing.Literal["similarity"]  # noqa: Y015
+    _WhichOneofArgType__similarity: _TypeAlias = _typing.Literal["_similarity", b"_similarity"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__coverage) -> _WhichOneofReturnType__coverage | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__radius_km) -> _WhichOneofReturnType__radius_km | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__similarity) -> _WhichOneofReturnType__similarity | None: ...
 
 Global___Result: _TypeAlias = Result  # noqa: Y015
 
 @_typing.final
 class Release(_message.Message):
-    """What a job is pinned to."""
+    """What a job is pinned to, and what else judged."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MODEL_FIELD_NUMBER: _builtins.int
     COLLECTION_FIELD_NUMBER: _builtins.int
+    GPS_FIELD_NUMBER: _builtins.int
+    CHOICE_FIELD_NUMBER: _builtins.int
+    GALLERY_FIELD_NUMBER: _builtins.int
+    LMM_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Model fingerprint."""
     collection: _builtins.str
     """Collection version."""
+    gps: _builtins.str
+    """Fingerprint of the model's GPS part."""
+    choice: _builtins.str
+    """Fingerprint of the choice model; empty when none took part."""
+    gallery: _builtins.str
+    """Fingerprint of the gallery's set of coordinates; empty when none took part."""
+    @_builtins.property
+    def lmm(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the LMMs that answered, as their endpoint states them."""
+
     def __init__(
         self,
         *,
         model: _builtins.str = ...,
         collection: _builtins.str = ...,
+        gps: _builtins.str = ...,
+        choice: _builtins.str = ...,
+        gallery: _builtins.str = ...,
+        lmm: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "model", b"model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["choice", b"choice", "collection", b"collection", "gallery", b"gallery", "gps", b"gps", "lmm", b"lmm", "model", b"model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -68,7 +68,7 @@ class JobServiceServicer:
 
     def SubmitJob(self, request, context):
         """Accepts a photo. INVALID_ARGUMENT: not a usable photo or parameter. RESOURCE_EXHAUSTED: over a limit.
-        UNIMPLEMENTED: a parameter that this release does not implement.
+        INVALID_ARGUMENT also names a parameter that contradicts the strategy.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -82,7 +82,7 @@ class JobServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListJobs(self, request, context):
-        """Lists jobs, newest first.
+        """Lists jobs, newest first; summaries unless asked for more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -35,12 +35,12 @@ class JobServiceStub:
     def __new__(cls, channel: _aio.Channel) -> JobServiceAsyncStub: ...
     SubmitJob: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.SubmitJobRequest, _jobs_pb2.Job]
     """Accepts a photo. INVALID_ARGUMENT: not a usable photo or parameter. RESOURCE_EXHAUSTED: over a limit.
-    UNIMPLEMENTED: a parameter that this release does not implement.
+    INVALID_ARGUMENT also names a parameter that contradicts the strategy.
     """
     GetJob: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.GetJobRequest, _jobs_pb2.Job]
     """Reads one job. NOT_FOUND: no such job of this tenant."""
     ListJobs: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.ListJobsRequest, _jobs_pb2.ListJobsResponse]
-    """Lists jobs, newest first."""
+    """Lists jobs, newest first; summaries unless asked for more."""
     CancelJob: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.CancelJobRequest, _jobs_pb2.Job]
     """Cancels a job; its work stops at the next boundary. ABORTED once it has ended in another way."""
     WatchJob: _grpc.UnaryStreamMultiCallable[_jobs_pb2.WatchJobRequest, _jobs_pb2.JobEvent]
@@ -53,12 +53,12 @@ class JobServiceAsyncStub(JobServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     SubmitJob: _aio.UnaryUnaryMultiCallable[_jobs_pb2.SubmitJobRequest, _jobs_pb2.Job]  # type: ignore[assignment]
     """Accepts a photo. INVALID_ARGUMENT: not a usable photo or parameter. RESOURCE_EXHAUSTED: over a limit.
-    UNIMPLEMENTED: a parameter that this release does not implement.
+    INVALID_ARGUMENT also names a parameter that contradicts the strategy.
     """
     GetJob: _aio.UnaryUnaryMultiCallable[_jobs_pb2.GetJobRequest, _jobs_pb2.Job]  # type: ignore[assignment]
     """Reads one job. NOT_FOUND: no such job of this tenant."""
     ListJobs: _aio.UnaryUnaryMultiCallable[_jobs_pb2.ListJobsRequest, _jobs_pb2.ListJobsResponse]  # type: ignore[assignment]
-    """Lists jobs, newest first."""
+    """Lists jobs, newest first; summaries unless asked for more."""
     CancelJob: _aio.UnaryUnaryMultiCallable[_jobs_pb2.CancelJobRequest, _jobs_pb2.Job]  # type: ignore[assignment]
     """Cancels a job; its work stops at the next boundary. ABORTED once it has ended in another way."""
     WatchJob: _aio.UnaryStreamMultiCallable[_jobs_pb2.WatchJobRequest, _jobs_pb2.JobEvent]  # type: ignore[assignment]
@@ -74,7 +74,7 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_jobs_pb2.Job, _abc.Awaitable[_jobs_pb2.Job]]:
         """Accepts a photo. INVALID_ARGUMENT: not a usable photo or parameter. RESOURCE_EXHAUSTED: over a limit.
-        UNIMPLEMENTED: a parameter that this release does not implement.
+        INVALID_ARGUMENT also names a parameter that contradicts the strategy.
         """
 
     @_abc_1.abstractmethod
@@ -91,7 +91,7 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _jobs_pb2.ListJobsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_jobs_pb2.ListJobsResponse, _abc.Awaitable[_jobs_pb2.ListJobsResponse]]:
-        """Lists jobs, newest first."""
+        """Lists jobs, newest first; summaries unless asked for more."""
 
     @_abc_1.abstractmethod
     def CancelJob(

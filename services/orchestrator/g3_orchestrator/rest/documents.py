@@ -6,15 +6,15 @@ from the database; a test holds the two together.
 
 from typing import Any
 
-from g3_geography import BoundingBox, Coordinates, Place
+from g3_geography import BoundingBox, Coordinates
 from pydantic import ValidationError
 from pydantic_core import to_json
 
 from g3_orchestrator import jobs as service
 from g3_orchestrator import model, problems
 from g3_orchestrator.fields import inside
-from g3_orchestrator.parameters import Asked, Circle, Hints, Parameters
-from g3_orchestrator.rest import schemas
+from g3_orchestrator.parameters import AbstainBelow, Asked, Circle, Hints, Parameters
+from g3_orchestrator.rest import results, schemas
 
 Document = dict[str, Any]
 
@@ -30,6 +30,9 @@ def asked(parameters: Any, label: Any) -> tuple[Asked, str]:
     values["hints"] = _hints(stated.hints) if stated.hints else None
     for name in ("excluded_references", "excluded_authors"):
         values[name] = values[name] or ()
+    if below := stated.abstain_below:
+        with inside("parameters"):
+            values["abstain_below"] = AbstainBelow(below.probability, below.within_km)
     return Asked(**values), given.label or ""
 
 
@@ -56,7 +59,7 @@ def job(value: model.Job) -> Document:
         "updated_at": value.updated_at,
         "label": value.label,
         "parameters": _parameters(value.parameters),
-        "result": _result(value.result) if value.result else None,
+        "result": results.result(value.result) if value.result else None,
         "failure": {"code": value.failure.code, "message": value.failure.message} if value.failure else None,
         "timings": [
             {"stage": t.stage, "waited_s": t.waited_s, "worked_s": t.worked_s, "attempts": t.attempts}
@@ -88,46 +91,3 @@ def _parameters(value: Parameters) -> Document:
         center = {"latitude": circle["latitude"], "longitude": circle["longitude"]}
         document["hints"]["circle"] = {"center": center, "radius_km": circle["radius_km"]}
     return document
-
-
-def _result(value: model.Result) -> Document:
-    return {
-        "coordinates": _coordinates(value.coordinates),
-        "place": _place(value.place),
-        "similarity": value.similarity,
-        "candidates": [_candidate(each) for each in value.candidates],
-        "references": [_match(each) for each in value.references],
-        "dropped": [{"prompt": d.prompt, "sample": d.sample, "reason": d.reason} for d in value.dropped],
-        "release": {"model": value.release.model, "collection": value.release.collection},
-    }
-
-
-def _candidate(value: model.Candidate) -> Document:
-    return {
-        "coordinates": _coordinates(value.coordinates),
-        "origin": value.origin,
-        "similarity": value.similarity,
-        "rank": value.rank,
-        "place": _place(value.place),
-        "prompt": value.prompt,
-        "sample": value.sample,
-        "reference_id": value.reference_id,
-    }
-
-
-def _match(value: model.Match) -> Document:
-    reference = {
-        "id": value.reference_id,
-        "coordinates": _coordinates(value.coordinates),
-        "place": _place(value.place),
-        "author": value.author,
-    }
-    return {"reference": reference, "similarity": value.similarity}
-
-
-def _coordinates(value: Coordinates) -> Document:
-    return {"latitude": value.latitude, "longitude": value.longitude}
-
-
-def _place(value: Place) -> Document:
-    return {"city": value.city, "state": value.state, "country": value.country, "country_code": value.country_code}

@@ -12,7 +12,7 @@ from g3_orchestrator.keys import Keys, Principal
 from g3_orchestrator.rest import documents, headers, schemas
 from g3_orchestrator.rest.bodies import Bodies
 from g3_orchestrator.rest.streams import Streams, Threads
-from g3_orchestrator.states import JobState
+from g3_orchestrator.states import JobState, View
 
 _REF = "#/components/schemas/"
 _BODY: dict[str, Any] = {
@@ -89,10 +89,13 @@ class JobRoutes:
             state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
             limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Jobs a page.")] = 50,
             cursor: Annotated[str, Query(max_length=200, description="`next_cursor` of the page before.")] = "",
+            view: Annotated[
+                View, Query(description="`summary`: without candidates, references, answers and timings.")
+            ] = View.SUMMARY,
         ) -> Response:
             def read() -> bytes:
                 # in the thread too: two hundred jobs are megabytes of JSON
-                page = self._jobs.page(principal.tenant_id, state=state, limit=limit, cursor=cursor)
+                page = self._jobs.page(principal.tenant_id, state=state, limit=limit, cursor=cursor, view=view)
                 return documents.written(documents.page(page))
 
             return _answer(await self._reads.run(read))

@@ -1,46 +1,15 @@
 """The documents of the REST API. Field by field they are the messages of `jobs.proto`; enums are lower-case words."""
 
 from datetime import datetime
-from typing import Annotated, TypeVar
+from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from g3_orchestrator import states
+from g3_orchestrator.rest.result_schemas import Result
+from g3_orchestrator.rest.words import MAX_LABEL, Answered, Coordinates, Given, Text, Worded
 
-Word = TypeVar("Word")
-# the words themselves are what a caller sends: strict models would want enum members
-Worded = Annotated[Word, Field(strict=False)]
-
-MAX_LABEL = 255
-
-
-def _encodable(text: str) -> str:
-    # JSON can spell half a character, which no database takes
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("it must be valid Unicode")
-    return text
-
-
-Text = Annotated[str, AfterValidator(_encodable)]
-
-
-class Given(BaseModel):
-    """What a caller sends: unknown fields and values of another type are refused."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class Answered(BaseModel):
-    """What the API answers."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class Coordinates(Given):
-    """A point in WGS 84 degrees."""
-
-    latitude: float = Field(ge=-90, le=90, description="Degrees north.")
-    longitude: float = Field(ge=-180, le=180, description="Degrees east; answers lie in [-180, 180).")
+__all__ = ["MAX_LABEL", "Answered", "Given", "Text", "Worded"]
 
 
 class BoundingBox(Given):
@@ -65,6 +34,15 @@ class Hints(Given):
     country_codes: list[Text] | None = Field(default=None, description="ISO 3166-1 alpha-2 codes.")
     bounding_box: BoundingBox | None = Field(default=None, description="Inside this box.")
     circle: Circle | None = Field(default=None, description="Inside this circle.")
+
+
+class AbstainBelow(Given):
+    """A confidence that an answer must have."""
+
+    probability: float = Field(gt=0, le=1, description="Calibrated probability.")
+    within_km: int = Field(
+        description="Of lying nearer than so many kilometres to the truth: 1, 25, 200, 750 or 2500.", examples=[25]
+    )
 
 
 class Parameters(Given):
@@ -101,6 +79,11 @@ class Parameters(Given):
     excluded_authors: list[Text] | None = Field(
         default=None, description="Authors whose references are never to be used."
     )
+    abstain_below: AbstainBelow | None = Field(
+        default=None,
+        description='Strategy g3: the result says "abstained" when the answer is less sure than this, or when no '
+        "confidence is known.",
+    )
 
 
 class Submission(Given):
@@ -134,71 +117,6 @@ class FormSubmission(Given):
     )
 
 
-class Place(Answered):
-    """A named place. An unknown part is the empty string."""
-
-    city: str = Field(description="City, town or village.")
-    state: str = Field(description="First-level division.")
-    country: str = Field(description="Country name in English.")
-    country_code: str = Field(description="ISO 3166-1 alpha-2, upper case.")
-
-
-class Candidate(Answered):
-    """A place the photo may be."""
-
-    coordinates: Coordinates = Field(description="The point.")
-    origin: states.Origin = Field(description="Where it came from.")
-    similarity: float = Field(description="Image-GPS cosine, in [-1, 1].")
-    rank: int = Field(description="1 is best.")
-    place: Place = Field(description="Names of the place, by an offline gazetteer.")
-    prompt: int = Field(description="LMM: index of the prompt.")
-    sample: int = Field(description="LMM: index of the sample. Retrieved: rank of the reference.")
-    reference_id: str = Field(description="Retrieved: id of the reference.")
-
-
-class Reference(Answered):
-    """A photo of the collection."""
-
-    id: str = Field(description="Its stable id.")
-    coordinates: Coordinates = Field(description="Where it was taken.")
-    place: Place = Field(description="The names of that place.")
-    author: str = Field(description="Who took it; empty when unknown.")
-
-
-class Match(Answered):
-    """A retrieved reference."""
-
-    reference: Reference = Field(description="The photo.")
-    similarity: float = Field(description="Mean cosine over the compared vectors, in [-1, 1].")
-
-
-class Dropped(Answered):
-    """An answer that did not become a candidate."""
-
-    prompt: int = Field(description="Index of the prompt.")
-    sample: int = Field(description="Index of the sample.")
-    reason: states.DropReason = Field(description="Why.")
-
-
-class Release(Answered):
-    """What a job is pinned to."""
-
-    model: str = Field(description="Model fingerprint.")
-    collection: str = Field(description="Collection version.")
-
-
-class Result(Answered):
-    """Where the photo was taken, and on what evidence."""
-
-    coordinates: Coordinates = Field(description="The answer.")
-    place: Place = Field(description="Its names.")
-    similarity: float = Field(description="Image-GPS cosine of the answer. Not a probability.")
-    candidates: list[Candidate] = Field(description="Best first.")
-    references: list[Match] = Field(description="The retrieved references, most similar first.")
-    dropped: list[Dropped] = Field(description="What was dropped and why.")
-    release: Release = Field(description="Model fingerprint and collection version that answered.")
-
-
 class Failure(Answered):
     """Why a job failed."""
 
@@ -227,7 +145,7 @@ class Job(Answered):
     result: Result | None = Field(description="Set once succeeded.")
     failure: Failure | None = Field(description="Set once failed.")
     timings: list[StageTiming] = Field(description="Times of the stages so far.")
-    degraded: list[str] = Field(description='Parts of the method that were left out ("generation").')
+    degraded: list[str] = Field(description='Parts of the method that were left out ("generation", "gallery").')
 
 
 class JobEvent(Answered):

@@ -6,13 +6,12 @@ Here nothing is judged. A statement does its work only while everything is as it
 stage and finds out why (`stages`). Like everywhere, the job's row is locked before its stage is written.
 """
 
-import json
-
 from g3_orchestrator.model import Result, Retrieval
 from g3_orchestrator.states import JobState, StageName, StageState, before, check
-from g3_orchestrator.store.documents import candidate_out, dropped_out, job_in, match_out, place_out, seconds, stage_in
+from g3_orchestrator.store.documents import job_in, seconds, stage_in
 from g3_orchestrator.store.engine import Database
 from g3_orchestrator.store.port import JOBS_CHANNEL, OUTBOX_CHANNEL, Following, Held, Holding
+from g3_orchestrator.store.result_documents import result_out, retrieval_out
 from g3_orchestrator.store.stages import WORK_COLUMNS
 
 _FREE = [state.value for state in before(StageState.LEASED)]
@@ -76,19 +75,21 @@ _RETRIEVED = f"""
             release_collection = %(collection)s'''
     )
 }, {_BEGIN}, {_EVENT}, kept AS (
-        INSERT INTO retrievals (job_id, tenant_id, similar_matches, dissimilar_matches, gps_aligned)
-        SELECT job_id, tenant_id, CAST(%(similar)s AS jsonb), CAST(%(dissimilar)s AS jsonb), %(gps_aligned)s FROM moved
+        INSERT INTO retrievals (job_id, tenant_id, similar_matches, dissimilar_matches, gps_aligned, gallery)
+        SELECT job_id, tenant_id, CAST(%(similar)s AS jsonb), CAST(%(dissimilar)s AS jsonb), %(gps_aligned)s,
+               CAST(%(gallery)s AS jsonb)
+        FROM moved
         ON CONFLICT (job_id) DO UPDATE
         SET similar_matches = excluded.similar_matches, dissimilar_matches = excluded.dissimilar_matches,
-            gps_aligned = excluded.gps_aligned
+            gps_aligned = excluded.gps_aligned, gallery = excluded.gallery
     )
     {_MOVED}"""
 _GENERATED = f"WITH {_JOB}, {_CLOSE}, {_MOVE.format(and_more='')}, {_BEGIN}, {_EVENT} {_MOVED}"
 _VERIFIED = f"""
     WITH {_JOB}, {_CLOSE}, {_MOVE.format(and_more=", result_of = j.job_id")}, {_EVENT}, result AS (
-        INSERT INTO results (job_id, tenant_id, latitude, longitude, similarity, place, candidates, dropped)
+        INSERT INTO results (job_id, tenant_id, latitude, longitude, similarity, place, candidates, dropped, evidence)
         SELECT job_id, tenant_id, %(latitude)s, %(longitude)s, %(similarity)s, CAST(%(place)s AS jsonb),
-               CAST(%(candidates)s AS jsonb), CAST(%(dropped)s AS jsonb)
+               CAST(%(candidates)s AS jsonb), CAST(%(dropped)s AS jsonb), CAST(%(evidence)s AS jsonb)
         FROM moved
     )
     {_MOVED}"""
@@ -119,16 +120,7 @@ class PostgresCourse:
 
     def finish_retrieve(self, ref: Holding, retrieval: Retrieval, following: Following) -> bool:
         """See StageStore.finish_retrieve."""
-        release = retrieval.release
-        kept = {
-            "model": release.model,
-            "gps": release.gps,
-            "collection": release.collection,
-            "similar": json.dumps([match_out(match) for match in retrieval.similar]),
-            "dissimilar": json.dumps([match_out(match) for match in retrieval.dissimilar]),
-            "gps_aligned": retrieval.gps_aligned,
-        }
-        return self._finish(_RETRIEVED, ref, following.stage.job_state, _next(following) | kept)
+        return self._finish(_RETRIEVED, ref, following.stage.job_state, _next(following) | retrieval_out(retrieval))
 
     def finish_generate(self, ref: Holding, following: Following) -> bool:
         """See StageStore.finish_generate."""
@@ -136,15 +128,7 @@ class PostgresCourse:
 
     def finish_verify(self, ref: Holding, result: Result) -> bool:
         """See StageStore.finish_verify."""
-        stored = {
-            "latitude": result.coordinates.latitude,
-            "longitude": result.coordinates.longitude,
-            "similarity": result.similarity,
-            "place": json.dumps(place_out(result.place)),
-            "candidates": json.dumps([candidate_out(candidate) for candidate in result.candidates]),
-            "dropped": json.dumps([dropped_out(dropped) for dropped in result.dropped]),
-        }
-        return self._finish(_VERIFIED, ref, JobState.SUCCEEDED, stored)
+        return self._finish(_VERIFIED, ref, JobState.SUCCEEDED, result_out(result))
 
     def _finish(self, statement: str, ref: Holding, state: JobState, values: dict[str, object]) -> bool:
         check(StageState.LEASED, StageState.DONE)

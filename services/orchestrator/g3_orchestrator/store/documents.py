@@ -4,97 +4,12 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from g3_geography import Coordinates, Place
-
-from g3_orchestrator.model import (
-    NO_PHOTO,
-    Candidate,
-    Dropped,
-    Failure,
-    Job,
-    Match,
-    PhotoRef,
-    Release,
-    Result,
-    Stage,
-    StageTiming,
-)
+from g3_orchestrator.model import NO_PHOTO, Failure, Job, PhotoRef, Release, Stage, StageTiming
 from g3_orchestrator.parameters import DEFAULT, Parameters
-from g3_orchestrator.states import DropReason, JobKind, JobState, Origin, StageName, StageState
+from g3_orchestrator.states import JobKind, JobState, StageName, StageState
+from g3_orchestrator.store.result_documents import result_in
 
 Row = Mapping[Any, Any]
-
-
-def place_out(place: Place) -> dict[str, str]:
-    """A place as JSON."""
-    return {
-        "city": place.city,
-        "state": place.state,
-        "country": place.country,
-        "country_code": place.country_code,
-    }
-
-
-def match_out(match: Match) -> dict[str, Any]:
-    """A match as JSON."""
-    return {
-        "id": match.reference_id,
-        "latitude": match.coordinates.latitude,
-        "longitude": match.coordinates.longitude,
-        "place": place_out(match.place),
-        "author": match.author,
-        "similarity": match.similarity,
-    }
-
-
-def match_in(written: Row) -> Match:
-    """The match that `match_out` wrote."""
-    return Match(
-        reference_id=written["id"],
-        coordinates=Coordinates(written["latitude"], written["longitude"]),
-        place=Place(**written["place"]),
-        author=written["author"],
-        similarity=written["similarity"],
-    )
-
-
-def candidate_out(candidate: Candidate) -> dict[str, Any]:
-    """A candidate as JSON."""
-    return {
-        "latitude": candidate.coordinates.latitude,
-        "longitude": candidate.coordinates.longitude,
-        "origin": candidate.origin.value,
-        "similarity": candidate.similarity,
-        "rank": candidate.rank,
-        "place": place_out(candidate.place),
-        "prompt": candidate.prompt,
-        "sample": candidate.sample,
-        "reference_id": candidate.reference_id,
-    }
-
-
-def candidate_in(written: Row) -> Candidate:
-    """The candidate that `candidate_out` wrote."""
-    return Candidate(
-        coordinates=Coordinates(written["latitude"], written["longitude"]),
-        origin=Origin(written["origin"]),
-        similarity=written["similarity"],
-        rank=written["rank"],
-        place=Place(**written["place"]),
-        prompt=written["prompt"],
-        sample=written["sample"],
-        reference_id=written["reference_id"],
-    )
-
-
-def dropped_out(dropped: Dropped) -> dict[str, Any]:
-    """A dropped answer as JSON."""
-    return {"prompt": dropped.prompt, "sample": dropped.sample, "reason": dropped.reason.value}
-
-
-def dropped_in(written: Row) -> Dropped:
-    """The dropped answer that `dropped_out` wrote."""
-    return Dropped(written["prompt"], written["sample"], DropReason(written["reason"]))
 
 
 def job_in(row: Row) -> Job:
@@ -121,24 +36,10 @@ def job_in(row: Row) -> Job:
         last_event=row["last_event"],
         degraded=tuple(row["degraded"]),
         release=release,
-        result=_result_in(row, release),
+        result=result_in(row, release),
         failure=failure,
         timings=tuple(_timing_in(timing) for timing in row.get("timings") or ()),
         kind=kind,
-    )
-
-
-def _result_in(row: Row, release: Release | None) -> Result | None:
-    if release is None or row.get("candidates") is None:
-        return None
-    return Result(
-        coordinates=Coordinates(row["latitude"], row["longitude"]),
-        place=Place(**row["place"]),
-        similarity=row["similarity"],
-        candidates=tuple(candidate_in(candidate) for candidate in row["candidates"]),
-        references=tuple(match_in(match) for match in row["similar_matches"]),
-        dropped=tuple(dropped_in(dropped) for dropped in row["dropped"]),
-        release=release,
     )
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from g3_orchestrator.model import Event, Job, NewJob
 from g3_orchestrator.repeating import again
-from g3_orchestrator.states import JobKind, JobState, check
+from g3_orchestrator.states import JobKind, JobState, View, check
 from g3_orchestrator.store.documents import job_in
 from g3_orchestrator.store.engine import Database
 from g3_orchestrator.store.port import JOBS_CHANNEL, OUTBOX_CHANNEL, Cursor
@@ -21,12 +21,11 @@ JOB_COLUMNS = """
     j.photo_width, j.photo_height, j.photo_bytes, j.last_event, j.degraded, j.release_model, j.release_gps,
     j.release_collection, j.failure_code, j.failure_message"""
 
-_WITH_RESULT = f"""
-    SELECT {JOB_COLUMNS}, r.latitude, r.longitude, r.similarity, r.place, r.candidates, r.dropped, f.similar_matches,
-           %s AS timings
+_SELECT = f"""
+    SELECT {JOB_COLUMNS}, r.latitude, r.longitude, r.similarity, r.place, r.evidence%s
     FROM jobs j
     LEFT JOIN results r ON r.job_id = j.job_id AND r.tenant_id = j.tenant_id
-    LEFT JOIN retrievals f ON f.job_id = r.job_id AND f.tenant_id = j.tenant_id
+    %s
     WHERE j.tenant_id = :tenant AND j.kind = 'locate'"""
 
 _TIMINGS = """(
@@ -37,13 +36,24 @@ _TIMINGS = """(
             'attempts', s.attempt) ORDER BY s.first_due_at, s.name)
         FROM stages s WHERE s.job_id = j.job_id AND s.tenant_id = j.tenant_id)"""
 
-_GET = text(_WITH_RESULT % _TIMINGS + " AND j.job_id = :job")
+# At most so many characters of each answer: the whole text stays in `answers`.
+_SAID = """(
+        SELECT json_agg(json_build_object(
+            'prompt', a.prompt, 'sample', a.sample, 'text', left(a.text, 2000), 'model', a.model,
+            'prompt_tokens', a.prompt_tokens, 'answer_tokens', a.answer_tokens) ORDER BY a.prompt, a.sample)
+        FROM answers a WHERE a.job_id = r.job_id AND a.tenant_id = j.tenant_id)"""
+
+_WHOLE = _SELECT % (
+    f", r.candidates, r.dropped, f.similar_matches, {_TIMINGS} AS timings, {_SAID} AS answers",
+    "LEFT JOIN retrievals f ON f.job_id = r.job_id AND f.tenant_id = j.tenant_id",
+)
+_GET = text(_WHOLE + " AND j.job_id = :job")
 _ORDER = " ORDER BY j.created_at DESC, j.job_id DESC LIMIT :limit"
 _AFTER = " AND (j.created_at, j.job_id) < (:created_at, :job)"
 _IN_STATE = " AND j.state = :state"
-_PLAIN = _WITH_RESULT % "NULL"
 _LIST = {
-    (bool(after), bool(state)): text(_PLAIN + after + state + _ORDER)
+    (view, bool(after), bool(state)): text(select + after + state + _ORDER)
+    for view, select in ((View.SUMMARY, _SELECT % ("", "")), (View.FULL, _WHOLE))
     for after in ("", _AFTER)
     for state in ("", _IN_STATE)
 }
@@ -150,7 +160,13 @@ class PostgresJobs:
         return again(read)
 
     def list_jobs(
-        self, tenant_id: UUID, *, limit: int, after: Cursor | None = None, state: JobState | None = None
+        self,
+        tenant_id: UUID,
+        *,
+        limit: int,
+        after: Cursor | None = None,
+        state: JobState | None = None,
+        view: View = View.SUMMARY,
     ) -> list[Job]:
         """See JobStore.list_jobs."""
         values: dict[str, object] = {"tenant": tenant_id, "limit": limit}
@@ -161,7 +177,7 @@ class PostgresJobs:
 
         def read() -> list[Job]:
             with self._database.statement() as connection:
-                rows = connection.execute(_LIST[after is not None, state is not None], values).mappings()
+                rows = connection.execute(_LIST[view, after is not None, state is not None], values).mappings()
                 return [job_in(row) for row in rows]
 
         return again(read)

@@ -37,7 +37,7 @@ from g3_orchestrator.runs import (
     RejectFile,
     Tally,
 )
-from g3_orchestrator.states import JobState, StageName
+from g3_orchestrator.states import JobState, StageName, View
 
 JOBS_CHANNEL = "g3_jobs"
 """NOTIFY channel of job events; the payload is "<tenant_id>/<job_id>". Sent after the commit: a hint, not a promise."""
@@ -67,11 +67,18 @@ class JobStore(Protocol):
         """The job with result, failure and timings. Raises Missing."""
 
     def list_jobs(
-        self, tenant_id: UUID, *, limit: int, after: Cursor | None = None, state: JobState | None = None
+        self,
+        tenant_id: UUID,
+        *,
+        limit: int,
+        after: Cursor | None = None,
+        state: JobState | None = None,
+        view: View = View.SUMMARY,
     ) -> list[Job]:
         """At most `limit` jobs, newest first by (created_at, job_id), older than `after`.
 
-        They come with results and without timings. Ask for one more than the page to know whether another follows.
+        A summary has the answer and its places, without candidates, references, answers and timings.
+        Ask for one more than the page to know whether another follows.
         """
 
     def cancel_job(self, tenant_id: UUID, job_id: UUID) -> Job:

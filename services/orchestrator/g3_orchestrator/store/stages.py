@@ -8,12 +8,13 @@ from uuid import UUID
 from g3_kit.errors import Missing
 from sqlalchemy import Connection
 
-from g3_orchestrator.model import Answer, Release, Retrieval
+from g3_orchestrator.model import Answer, Retrieval
 from g3_orchestrator.repeating import again
 from g3_orchestrator.states import StageName
-from g3_orchestrator.store.documents import Row, job_in, match_in, stage_in
+from g3_orchestrator.store.documents import Row, job_in, stage_in
 from g3_orchestrator.store.engine import Database, direct
 from g3_orchestrator.store.jobs import JOB_COLUMNS
+from g3_orchestrator.store.result_documents import retrieval_in
 from g3_orchestrator.store.work import PostgresStageWork
 
 WORK_COLUMNS = f"""{JOB_COLUMNS},
@@ -33,7 +34,8 @@ _OVERDUE = f"""
     FOR NO KEY UPDATE OF j, s SKIP LOCKED"""
 
 _RETRIEVAL = """
-    SELECT f.similar_matches, f.dissimilar_matches, f.gps_aligned, j.release_model, j.release_gps, j.release_collection
+    SELECT f.similar_matches, f.dissimilar_matches, f.gps_aligned, f.gallery, j.release_model, j.release_gps,
+           j.release_collection
     FROM retrievals f JOIN jobs j ON j.job_id = f.job_id AND j.tenant_id = f.tenant_id
     WHERE f.tenant_id = %(tenant)s AND f.job_id = %(job)s"""
 
@@ -75,12 +77,7 @@ class PostgresStages:
                 row = direct(connection, _RETRIEVAL, {"tenant": tenant_id, "job": job_id}).fetchone()
             if row is None:
                 raise Missing("nothing was retrieved for this job", field="job_id")
-            return Retrieval(
-                similar=tuple(match_in(match) for match in row["similar_matches"]),
-                dissimilar=tuple(match_in(match) for match in row["dissimilar_matches"]),
-                gps_aligned=bytes(row["gps_aligned"]),
-                release=Release(row["release_model"], row["release_gps"], row["release_collection"]),
-            )
+            return retrieval_in(row)
 
         return again(read)
 

@@ -231,6 +231,8 @@ retrievals = Table(
     Column("similar_matches", JSONB, nullable=False),
     Column("dissimilar_matches", JSONB, nullable=False),
     Column("gps_aligned", LargeBinary, nullable=False),
+    # The points asked of the gallery; NULL when none were, or when there was none.
+    Column("gallery", JSONB),
     _of_job(),
 )
 
@@ -242,10 +244,13 @@ results = Table(
     Column("tenant_id", Uuid, nullable=False),
     Column("latitude", Double, nullable=False),
     Column("longitude", Double, nullable=False),
-    Column("similarity", Double, nullable=False),
+    # NULL: a strategy without verification.
+    Column("similarity", Double),
     Column("place", JSONB, nullable=False),
     Column("candidates", JSONB, nullable=False),
     Column("dropped", JSONB, nullable=False),
+    # Places, confidence, radius, and the fingerprints of what judged.
+    Column("evidence", JSONB, nullable=False, server_default=text("'{}'")),
     _moment("created_at"),
     _of_job(),
     CheckConstraint("latitude BETWEEN -90 AND 90", name="latitude"),

@@ -4,7 +4,6 @@
 The job's row is the mutex of everything that happens to the job: it is locked first, always.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -13,11 +12,12 @@ from typing import Any
 import psycopg
 from sqlalchemy import Connection
 
-from g3_orchestrator.model import Answer, Failure, Job, Release, Result, Retrieval, Stage
+from g3_orchestrator.model import Answer, Failure, Job, Result, Retrieval, Stage
 from g3_orchestrator.states import JobState, StageName, StageState, check
-from g3_orchestrator.store.documents import candidate_out, dropped_out, match_out, place_out, seconds
+from g3_orchestrator.store.documents import seconds
 from g3_orchestrator.store.engine import direct
 from g3_orchestrator.store.port import JOBS_CHANNEL, OUTBOX_CHANNEL
+from g3_orchestrator.store.result_documents import result_out, retrieval_out
 from g3_orchestrator.store.run_work import PostgresRunWork
 
 _THIS = "WHERE job_id = %(job)s AND name = %(stage)s AND shard = %(shard)s"
@@ -61,11 +61,12 @@ _KEEP = """
         UPDATE jobs SET release_model = %(model)s, release_gps = %(gps)s, release_collection = %(collection)s
         WHERE job_id = %(job)s
     )
-    INSERT INTO retrievals (job_id, tenant_id, similar_matches, dissimilar_matches, gps_aligned)
-    VALUES (%(job)s, %(tenant)s, CAST(%(similar)s AS jsonb), CAST(%(dissimilar)s AS jsonb), %(gps_aligned)s)
+    INSERT INTO retrievals (job_id, tenant_id, similar_matches, dissimilar_matches, gps_aligned, gallery)
+    VALUES (%(job)s, %(tenant)s, CAST(%(similar)s AS jsonb), CAST(%(dissimilar)s AS jsonb), %(gps_aligned)s,
+            CAST(%(gallery)s AS jsonb))
     ON CONFLICT (job_id) DO UPDATE
     SET similar_matches = excluded.similar_matches, dissimilar_matches = excluded.dissimilar_matches,
-        gps_aligned = excluded.gps_aligned"""
+        gps_aligned = excluded.gps_aligned, gallery = excluded.gallery"""
 _EVENT = """
     INSERT INTO events (job_id, tenant_id, event_id, state) SELECT job_id, tenant_id, last_event, state FROM moved"""
 _MOVED = "RETURNING job_id, tenant_id, last_event, state"
@@ -88,9 +89,9 @@ _BEGIN = f"""
         INSERT INTO outbox (job_id, tenant_id, stage, attempt) SELECT job_id, tenant_id, %(next)s, 1 FROM moved
     ) {_EVENT}"""
 _RESULT = """
-    INSERT INTO results (job_id, tenant_id, latitude, longitude, similarity, place, candidates, dropped)
+    INSERT INTO results (job_id, tenant_id, latitude, longitude, similarity, place, candidates, dropped, evidence)
     VALUES (%(job)s, %(tenant)s, %(latitude)s, %(longitude)s, %(similarity)s, CAST(%(place)s AS jsonb),
-            CAST(%(candidates)s AS jsonb), CAST(%(dropped)s AS jsonb))"""
+            CAST(%(candidates)s AS jsonb), CAST(%(dropped)s AS jsonb), CAST(%(evidence)s AS jsonb))"""
 _SUCCEED = f"""
     WITH moved AS (
         UPDATE jobs SET state = 'succeeded', updated_at = now(), last_event = last_event + 1, result_of = job_id
@@ -172,17 +173,8 @@ class PostgresStageWork:
 
     def keep(self, retrieval: Retrieval) -> None:
         """See StageWork.keep."""
-        release = retrieval.release
-        self._run(
-            _KEEP,
-            model=release.model,
-            gps=release.gps,
-            collection=release.collection,
-            similar=json.dumps([match_out(match) for match in retrieval.similar]),
-            dissimilar=json.dumps([match_out(match) for match in retrieval.dissimilar]),
-            gps_aligned=retrieval.gps_aligned,
-        )
-        self.job = replace(self.job, release=Release(release.model, release.gps, release.collection))
+        self._run(_KEEP, **retrieval_out(retrieval))
+        self.job = replace(self.job, release=retrieval.release)
 
     def begin(self, name: StageName, *, budget_s: float | None, degraded: tuple[str, ...]) -> None:
         """See StageWork.begin."""
@@ -194,15 +186,7 @@ class PostgresStageWork:
     def succeed(self, result: Result) -> None:
         """See StageWork.succeed."""
         self._moves(JobState.SUCCEEDED)
-        self._run(
-            _RESULT,
-            latitude=result.coordinates.latitude,
-            longitude=result.coordinates.longitude,
-            similarity=result.similarity,
-            place=json.dumps(place_out(result.place)),
-            candidates=json.dumps([candidate_out(candidate) for candidate in result.candidates]),
-            dropped=json.dumps([dropped_out(dropped) for dropped in result.dropped]),
-        )
+        self._run(_RESULT, **result_out(result))
         self._run(_SUCCEED)
 
     def conclude(self) -> None:
