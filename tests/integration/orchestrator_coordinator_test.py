@@ -48,12 +48,18 @@ def test_a_job_goes_through_all_stages_to_one_result(home: House) -> None:
     assert result is not None
     assert result.coordinates == Coordinates(48.8584, 2.2945)
     assert (result.candidates[0].origin, result.candidates[0].prompt) == (Origin.LMM, 1)
-    assert [candidate.rank for candidate in result.candidates] == list(range(1, 11))
+    # The equal answer is a second voice for the same place; 15 references stand behind it.
+    assert [candidate.rank for candidate in result.candidates] == list(range(1, 17))
+    assert [(s.prompt, s.sample) for s in result.candidates[0].sources] == [(1, 0), (1, 3)]
+    assert [(a.prompt, a.sample, a.text) for a in result.answers] == [(1, n, text) for n, text in enumerate(texts)]
+    # The references lie along a line, 11 km apart: one place.
+    assert [place.candidates for place in result.places] == [1, 15]
+    assert result.places[0].coordinates == result.coordinates
+    assert (result.confidence, result.radius_km, result.abstained) == ((), None, False)
     assert len(result.references) == 15
     assert set(result.dropped) == {
         Dropped(1, 1, DropReason.UNPARSABLE),
         Dropped(1, 2, DropReason.OUT_OF_RANGE),
-        Dropped(1, 3, DropReason.DUPLICATE),
     }
     assert result.release == Release(MODEL, GPS, COLLECTION)
     assert [(timing.stage, timing.attempts) for timing in done.timings] == [(RETRIEVE, 1), (GENERATE, 1), (VERIFY, 1)]

@@ -17,6 +17,7 @@ from g3_generation.fakes import FakeSampler
 from g3_generation.generation import Generation
 from g3_generation.grpc_stages import GrpcStages
 from g3_generation.tasks import register as register_generation
+from g3_geography import Coordinates
 from g3_kit import grpc_client, logs
 from g3_kit.celery_app import TASKS, celery_app, work
 from g3_kit.errors import Conflict
@@ -32,6 +33,7 @@ from g3_orchestrator.fakes import (
 )
 from g3_orchestrator.judging import Judge
 from g3_orchestrator.leases import Leases
+from g3_orchestrator.model import GalleryPoint
 from g3_orchestrator.retrieving import Retriever
 from g3_orchestrator.stages import Policy, Ref, Stages
 from g3_orchestrator.states import StageName
@@ -67,7 +69,7 @@ def coordinate(broker_url: str, database_url: str) -> None:
                 blobs=blobs,
                 embedder=FakeEmbedder(),
                 searcher=FakeSearcher(count=1),
-                gallery=FakeGallery(),
+                gallery=FakeGallery([GalleryPoint(Coordinates(10, 20), 0.5)]),
                 references=FakeReferenceList(),
                 namer=FakeNamer(),
             ),
