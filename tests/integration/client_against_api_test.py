@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from g3_client import G3, AsyncG3, Conflict, JobState, Missing, NotYet, Parameters, Rejected, Unauthenticated
+from g3_client import G3, AsyncG3, Conflict, JobState, Missing, Parameters, Rejected, Unauthenticated
 from g3_client import command as g3_command
 from typer.testing import CliRunner
 
@@ -84,8 +84,9 @@ def test_refusals_are_the_tree(api: Api, g3: G3) -> None:
     with pytest.raises(Rejected) as caught:
         g3.submit(photos.jpeg(), parameters={"temperature": 7})
     assert "temperature" in str(caught.value)
-    with pytest.raises(NotYet):
-        g3.submit(photos.jpeg(), parameters={"strategy": "img2loc"})
+    with pytest.raises(Rejected) as caught:
+        g3.submit(photos.jpeg(), parameters={"strategy": "knn", "samples_per_prompt": 3})
+    assert "leave samples_per_prompt out" in str(caught.value)
     with pytest.raises(Missing):
         g3.get("0190b5a0-0000-7000-8000-000000000000")
     failed = g3.submit(photos.jpeg())

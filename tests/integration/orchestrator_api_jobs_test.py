@@ -93,7 +93,13 @@ def test_the_walk_of_a_job_and_its_evidence(api: Api, client: httpx.Client) -> N
     assert job["result"]["place"]["city"] == "Paris"
     assert job["result"]["candidates"][0]["origin"] == "retrieved"
     assert job["result"]["references"][0]["reference"]["id"] == "photo 1"
-    assert job["result"]["release"] == {"model": "model-1", "collection": "references_v1"}
+    released = {"model": "model-1", "gps": "gps-1", "collection": "references_v1"}
+    assert job["result"]["release"] == released | {"choice": "", "gallery": "", "lmm": []}
+    (summary,) = client.get("/v1/jobs").json()["jobs"]
+    assert summary["result"]["coordinates"] == job["result"]["coordinates"]
+    assert (summary["result"]["candidates"], summary["result"]["references"], summary["timings"]) == ([], [], [])
+    assert client.get("/v1/jobs", params={"view": "full"}).json()["jobs"] == [job]
+    assert client.get("/v1/jobs", params={"view": "some"}).status_code == 422
     assert job["degraded"] == ["generation"]
     assert [timing["stage"] for timing in job["timings"]] == ["retrieve", "verify"]
     refused = client.post(f"/v1/jobs/{job_id}/cancel")
@@ -362,7 +368,14 @@ def test_the_same_jobs_through_grpc(api: Api) -> None:
         ({"parameters": jobs_pb2.Parameters(samples_per_prompt=33)}, grpc.StatusCode.INVALID_ARGUMENT),
         ({"parameters": jobs_pb2.Parameters(temperature=float("nan"))}, grpc.StatusCode.INVALID_ARGUMENT),
         ({"parameters": jobs_pb2.Parameters(strategy=77)}, grpc.StatusCode.INVALID_ARGUMENT),  # type: ignore[arg-type]
-        ({"parameters": jobs_pb2.Parameters(gallery=5)}, grpc.StatusCode.UNIMPLEMENTED),
+        (
+            {"parameters": jobs_pb2.Parameters(strategy=jobs_pb2.STRATEGY_KNN, gallery=5)},
+            grpc.StatusCode.INVALID_ARGUMENT,
+        ),
+        (
+            {"parameters": jobs_pb2.Parameters(abstain_below=jobs_pb2.AbstainBelow(probability=0.5, within_km=3))},
+            grpc.StatusCode.INVALID_ARGUMENT,
+        ),
         ({"label": "x" * 256}, grpc.StatusCode.INVALID_ARGUMENT),
         ({"idempotency_key": "x" * 256}, grpc.StatusCode.INVALID_ARGUMENT),
         ({"label": "a\0b"}, grpc.StatusCode.INVALID_ARGUMENT),

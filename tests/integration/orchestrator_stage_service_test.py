@@ -48,7 +48,7 @@ def test_a_worker_claims_records_and_completes(home: House, stub: stages_pb2_grp
     claim = stub.ClaimStage(stages_pb2.ClaimStageRequest(ref=ref(job)))
     assert (claim.lease_s, claim.parameters.samples_per_prompt, list(claim.held)) == (30.0, 5, [])
     assert 119 < claim.budget_s <= 120
-    assert claim.parameters.prompt_order == jobs_pb2.PROMPT_ORDER_PAPER
+    assert claim.parameters.prompt_order == jobs_pb2.PROMPT_ORDER_IMAGE_FIRST
     assert [(len(prompt.similar), len(prompt.dissimilar)) for prompt in claim.prompts] == [
         (0, 0),
         (5, 5),

@@ -10,7 +10,7 @@ import pytest
 from g3_kit.errors import Conflict, Missing, Rejected, Unavailable
 from g3_orchestrator.model import Job
 from g3_orchestrator.repeating import Lost
-from g3_orchestrator.states import JobState, StageName
+from g3_orchestrator.states import JobState, StageName, View
 from g3_orchestrator.store.jobs import uuid7
 from g3_orchestrator.store.port import JOBS_CHANNEL, OUTBOX_CHANNEL, Cursor
 from g3_orchestrator.store.postgres import PostgresStore
@@ -122,7 +122,12 @@ def test_lists_take_a_state_and_carry_results(home: House) -> None:
     home.work(done, StageName.VERIFY)
     listed = home.store.list_jobs(home.tenant, limit=10, state=JobState.SUCCEEDED)
     assert [job.job_id for job in listed] == [done.job_id]
-    assert listed[0].result == home.job(done).result
+    whole = home.job(done).result
+    assert listed[0].result is not None
+    assert whole is not None
+    assert (listed[0].result.coordinates, listed[0].result.places) == (whole.coordinates, whole.places)
+    assert listed[0].result.candidates == ()
+    assert home.store.list_jobs(home.tenant, limit=1, state=JobState.SUCCEEDED, view=View.FULL) == [home.job(done)]
 
 
 def test_cancelling_twice_is_cancelling_once(home: House) -> None:

@@ -34,6 +34,7 @@ from g3_client.errors import (
 from g3_client.flows import Patience
 from g3_client.ingests import Ingest, IngestPage, IngestPlan, IngestSpec, Publication, Shard, Tally
 from g3_client.models import (
+    AbstainBelow,
     BoundingBox,
     Candidate,
     Circle,
@@ -45,6 +46,8 @@ from g3_client.models import (
     JobEvent,
     JobPage,
     JobState,
+    LikelyPlace,
+    LmmAnswer,
     Match,
     Origin,
     Parameters,
@@ -53,11 +56,15 @@ from g3_client.models import (
     Reference,
     Release,
     Result,
+    Source,
     StageTiming,
+    Tokens,
+    Within,
 )
 
 __all__ = [
     "G3",
+    "AbstainBelow",
     "AsyncG3",
     "BoundingBox",
     "Candidate",
@@ -82,6 +89,8 @@ __all__ = [
     "JobPage",
     "JobState",
     "Late",
+    "LikelyPlace",
+    "LmmAnswer",
     "Match",
     "Misconfigured",
     "Mismatch",
@@ -99,12 +108,15 @@ __all__ = [
     "Release",
     "Result",
     "Shard",
+    "Source",
     "StageTiming",
     "Tally",
     "TimedOut",
+    "Tokens",
     "TooLarge",
     "Unauthenticated",
     "Unavailable",
     "Unintelligible",
     "UnusablePhoto",
+    "Within",
 ]

@@ -11,7 +11,7 @@ from g3_client import config, flows, ingests, wire
 from g3_client.events import Following
 from g3_client.flows import LOCATE_S, Flow, Outcome, Patience, Pause
 from g3_client.ingests import Ingest, IngestPage
-from g3_client.models import Job, JobEvent, JobPage, JobState, Readiness
+from g3_client.models import Job, JobEvent, JobPage, JobState, Readiness, View
 from g3_client.photo import Photo
 from g3_client.wire import AnyParameters, Call
 
@@ -65,20 +65,24 @@ class AsyncG3:
         """A job as it stands. Raises Missing."""
         return await self._run(flows.got(job, self._patience))
 
-    async def list(self, *, state: JobState | str | None = None, page_size: int | None = None) -> AsyncIterator[Job]:
-        """The jobs, newest first, read page by page while you iterate."""
+    async def list(
+        self, *, state: JobState | str | None = None, page_size: int | None = None, view: View = ""
+    ) -> AsyncIterator[Job]:
+        """The jobs, newest first, read page by page while you iterate; see `G3.list`."""
         cursor = ""
         while True:
-            page = await self.page(state=state, limit=page_size, cursor=cursor)
+            page = await self.page(state=state, limit=page_size, cursor=cursor, view=view)
             for job in page.jobs:
                 yield job
             if not page.next_cursor:
                 return
             cursor = page.after(cursor)
 
-    async def page(self, *, state: JobState | str | None = None, limit: int | None = None, cursor: str = "") -> JobPage:
+    async def page(
+        self, *, state: JobState | str | None = None, limit: int | None = None, cursor: str = "", view: View = ""
+    ) -> JobPage:
         """One page of the listing; its `next_cursor` asks for the one after."""
-        return await self._run(flows.page(state, limit, cursor, self._patience))
+        return await self._run(flows.page(state, limit, cursor, self._patience, view))
 
     async def cancel(self, job: Job | str) -> Job:
         """Ends a job. Raises Conflict once it has ended in another way, Missing."""

@@ -11,7 +11,7 @@ from g3_client import config, flows, ingests, wire
 from g3_client.events import Following
 from g3_client.flows import LOCATE_S, Flow, Outcome, Patience, Pause
 from g3_client.ingests import Ingest, IngestPage
-from g3_client.models import Job, JobEvent, JobPage, JobState, Readiness
+from g3_client.models import Job, JobEvent, JobPage, JobState, Readiness, View
 from g3_client.photo import Photo
 from g3_client.wire import AnyParameters, Call
 
@@ -65,19 +65,26 @@ class G3:
         """A job as it stands. Raises Missing."""
         return self._run(flows.got(job, self._patience))
 
-    def list(self, *, state: JobState | str | None = None, page_size: int | None = None) -> Iterator[Job]:
-        """The jobs, newest first, read page by page while you iterate."""
+    def list(
+        self, *, state: JobState | str | None = None, page_size: int | None = None, view: View = ""
+    ) -> Iterator[Job]:
+        """The jobs, newest first, read page by page while you iterate.
+
+        Summaries, without candidates, references, answers and timings, unless `view` is "full".
+        """
         cursor = ""
         while True:
-            page = self.page(state=state, limit=page_size, cursor=cursor)
+            page = self.page(state=state, limit=page_size, cursor=cursor, view=view)
             yield from page.jobs
             if not page.next_cursor:
                 return
             cursor = page.after(cursor)
 
-    def page(self, *, state: JobState | str | None = None, limit: int | None = None, cursor: str = "") -> JobPage:
+    def page(
+        self, *, state: JobState | str | None = None, limit: int | None = None, cursor: str = "", view: View = ""
+    ) -> JobPage:
         """One page of the listing; its `next_cursor` asks for the one after."""
-        return self._run(flows.page(state, limit, cursor, self._patience))
+        return self._run(flows.page(state, limit, cursor, self._patience, view))
 
     def cancel(self, job: Job | str) -> Job:
         """Ends a job. Raises Conflict once it has ended in another way, Missing."""

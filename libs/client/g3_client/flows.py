@@ -110,9 +110,11 @@ def cancelled(job: Job | str, patience: Patience) -> Flow[Job]:
     return wire.parsed(Job, (yield from asked(wire.cancellation(wire.id_of(job)), patience)))
 
 
-def page(state: JobState | str | None, limit: int | None, cursor: str, patience: Patience) -> Flow[JobPage]:
+def page(
+    state: JobState | str | None, limit: int | None, cursor: str, patience: Patience, view: str = ""
+) -> Flow[JobPage]:
     """One page of the listing."""
-    return wire.parsed(JobPage, (yield from asked(wire.listing(state, limit, cursor), patience)))
+    return wire.parsed(JobPage, (yield from asked(wire.listing(state, limit, cursor, view), patience)))
 
 
 def readied() -> Flow[Readiness]:

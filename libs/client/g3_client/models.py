@@ -2,28 +2,68 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from g3_client.errors import Unintelligible
+from g3_client.results import (
+    Candidate,
+    Coordinates,
+    Document,
+    Dropped,
+    LikelyPlace,
+    LmmAnswer,
+    Match,
+    OpenWord,
+    Origin,
+    Place,
+    Reference,
+    Release,
+    Result,
+    Source,
+    Text,
+    Tokens,
+    Within,
+    none_as_empty,
+    none_as_nowhere,
+)
+
+__all__ = [
+    "AbstainBelow",
+    "BoundingBox",
+    "Candidate",
+    "Circle",
+    "Coordinates",
+    "Document",
+    "Dropped",
+    "Failure",
+    "Hints",
+    "Job",
+    "JobEvent",
+    "JobPage",
+    "JobState",
+    "LikelyPlace",
+    "LmmAnswer",
+    "Match",
+    "Origin",
+    "Parameters",
+    "Place",
+    "Readiness",
+    "Reference",
+    "Release",
+    "Result",
+    "Sent",
+    "Source",
+    "StageTiming",
+    "Text",
+    "Tokens",
+    "View",
+    "Within",
+]
 
 
-class _Open(StrEnum):
-    """An enum whose unknown members are made on sight, so that a newer server's word is not an error."""
-
-    @classmethod
-    def _missing_(cls, value: object) -> Self | None:
-        if not isinstance(value, str):
-            return None
-        member = str.__new__(cls, value)
-        member._name_ = value.upper()
-        member._value_ = value
-        return member
-
-
-class JobState(_Open):
+class JobState(OpenWord):
     """Where a job is."""
 
     QUEUED = "queued"
@@ -41,118 +81,6 @@ class JobState(_Open):
     def ended(self) -> bool:
         """Whether the job changes no more."""
         return self in {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}
-
-
-class Origin(_Open):
-    """Where a candidate came from."""
-
-    LMM = "lmm"
-    RETRIEVED = "retrieved"
-    GALLERY = "gallery"
-
-
-def _none_as_empty(value: object) -> object:
-    return () if value is None else value
-
-
-def _none_as_text(value: object) -> object:
-    return "" if value is None else value
-
-
-def _none_as_nowhere(value: object) -> object:
-    return {} if value is None else value
-
-
-Text = Annotated[str, BeforeValidator(_none_as_text)]
-
-
-class Document(BaseModel):
-    """A document as read: immutable, new fields kept."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-
-class Coordinates(Document):
-    """A point in WGS 84 degrees."""
-
-    latitude: float = Field(ge=-90, le=90)
-    longitude: float = Field(ge=-180, le=180)
-
-
-class Place(Document):
-    """A named place; an unknown part is the empty string."""
-
-    city: Text = ""
-    state: Text = ""
-    country: Text = ""
-    country_code: Text = ""
-
-    def __str__(self) -> str:
-        """The names that are known, from small to large."""
-        names: list[str] = []
-        for name in (self.city, self.state, self.country or self.country_code):
-            if name and name not in names:
-                names.append(name)
-        return ", ".join(names)
-
-
-Somewhere = Annotated[Place, BeforeValidator(_none_as_nowhere)]
-
-
-class Candidate(Document):
-    """A place the photo may be. `similarity` is the image-GPS cosine in [-1, 1], not a probability."""
-
-    coordinates: Coordinates
-    origin: Origin = Origin.LMM
-    similarity: float | None = None
-    rank: int = 0
-    place: Somewhere = Place()
-    prompt: int | None = None
-    sample: int | None = None
-    reference_id: Text = ""
-
-
-class Reference(Document):
-    """A photo of the collection and where it was taken."""
-
-    id: str
-    coordinates: Coordinates
-    place: Somewhere = Place()
-    author: Text = ""
-
-
-class Match(Document):
-    """A retrieved reference. `similarity` is the mean cosine over the compared vectors."""
-
-    reference: Reference
-    similarity: float
-
-
-class Dropped(Document):
-    """An answer that did not become a candidate, and why."""
-
-    prompt: int = 0
-    sample: int = 0
-    reason: str
-
-
-class Release(Document):
-    """What answered: model fingerprint and collection version."""
-
-    model: Text = ""
-    collection: Text = ""
-
-
-class Result(Document):
-    """Where the photo was taken, and on what evidence. `similarity` is a cosine, not a probability."""
-
-    coordinates: Coordinates
-    place: Somewhere = Place()
-    similarity: float | None = None
-    candidates: Annotated[tuple[Candidate, ...], BeforeValidator(_none_as_empty)] = ()
-    references: Annotated[tuple[Match, ...], BeforeValidator(_none_as_empty)] = ()
-    dropped: Annotated[tuple[Dropped, ...], BeforeValidator(_none_as_empty)] = ()
-    release: Release | None = None
 
 
 class Failure(Document):
@@ -179,11 +107,11 @@ class Job(Document):
     created_at: datetime | None = None
     updated_at: datetime | None = None
     label: Text = ""
-    parameters: Annotated[dict[str, Any], BeforeValidator(_none_as_nowhere)] = {}
+    parameters: Annotated[dict[str, Any], BeforeValidator(none_as_nowhere)] = {}
     result: Result | None = None
     failure: Failure | None = None
-    timings: Annotated[tuple[StageTiming, ...], BeforeValidator(_none_as_empty)] = ()
-    degraded: Annotated[tuple[str, ...], BeforeValidator(_none_as_empty)] = ()
+    timings: Annotated[tuple[StageTiming, ...], BeforeValidator(none_as_empty)] = ()
+    degraded: Annotated[tuple[str, ...], BeforeValidator(none_as_empty)] = ()
 
     @property
     def ended(self) -> bool:
@@ -216,6 +144,10 @@ class JobPage(Document):
         return self.next_cursor
 
 
+View = Literal["", "summary", "full"]
+"""How much of each job a listing gives; "" leaves it to the server."""
+
+
 class Sent(BaseModel):
     """A document as written: a misspelt field is an error here, before anything is sent."""
 
@@ -246,6 +178,13 @@ class Hints(Sent):
     circle: Circle | None = None
 
 
+class AbstainBelow(Sent):
+    """The probability that an answer must have of lying nearer than `within_km` (1, 25, 200, 750 or 2500)."""
+
+    probability: float
+    within_km: int
+
+
 class Parameters(Sent):
     """How a job is answered; what is left out takes the profile's value. The server judges the ranges."""
 
@@ -264,6 +203,7 @@ class Parameters(Sent):
     hints: Hints | None = None
     excluded_references: Sequence[str] | None = None
     excluded_authors: Sequence[str] | None = None
+    abstain_below: AbstainBelow | None = None
 
 
 class Readiness(Document):

@@ -90,9 +90,9 @@ def reading(job_id: str, wait_s: float = 0.0) -> Call:
     return Call("GET", _of_job(job_id), headers=_prefer(wait_s), read_s=READ_S + wait_s)
 
 
-def listing(state: JobState | str | None, limit: int | None, cursor: str) -> Call:
-    """GET /v1/jobs."""
-    query = {"state": str(state or ""), "limit": str(limit or ""), "cursor": cursor}
+def listing(state: JobState | str | None, limit: int | None, cursor: str, view: str = "") -> Call:
+    """GET /v1/jobs; `view` is "summary" (the server's own choice) or "full"."""
+    query = {"state": str(state or ""), "limit": str(limit or ""), "cursor": cursor, "view": view}
     return Call("GET", "/v1/jobs", query={name: value for name, value in query.items() if value})
 
 

@@ -39,7 +39,13 @@ def result(value: model.Result) -> jobs_pb2.Result:
         abstained=value.abstained,
         answers=[
             jobs_pb2.LmmAnswer(
-                prompt=answer.prompt, sample=answer.sample, text=answer.text, model=answer.model, candidate=rank
+                prompt=answer.prompt,
+                sample=answer.sample,
+                text=answer.text,
+                model=answer.model,
+                candidate=rank,
+                prompt_tokens=answer.prompt_tokens,
+                answer_tokens=answer.answer_tokens,
             )
             for answer, rank in evidence.said(value)
         ],

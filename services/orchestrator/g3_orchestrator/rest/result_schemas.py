@@ -67,6 +67,8 @@ class LmmAnswer(Answered):
     text: str = Field(description="The raw text, its first 2,000 characters.")
     model: str = Field(description="Name of the model as the endpoint states it.")
     candidate: int = Field(description="Rank of the candidate that it stands behind; 0: it was dropped.")
+    prompt_tokens: int = Field(description="Tokens of its prompt, which its other samples share; 0: not known.")
+    answer_tokens: int = Field(description="Tokens of this answer; 0: not known.")
 
 
 class Tokens(Answered):

@@ -24,7 +24,15 @@ def result(value: model.Result) -> Document:
         "candidates": [_candidate(each) for each in value.candidates],
         "references": [_match(each) for each in value.references],
         "answers": [
-            {"prompt": a.prompt, "sample": a.sample, "text": a.text, "model": a.model, "candidate": rank}
+            {
+                "prompt": a.prompt,
+                "sample": a.sample,
+                "text": a.text,
+                "model": a.model,
+                "candidate": rank,
+                "prompt_tokens": a.prompt_tokens,
+                "answer_tokens": a.answer_tokens,
+            }
             for a, rank in evidence.said(value)
         ],
         "dropped": [
