@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from g3_client.errors import Unintelligible
 from g3_client.results import (
@@ -107,7 +107,7 @@ class Job(Document):
     created_at: datetime | None = None
     updated_at: datetime | None = None
     label: Text = ""
-    parameters: Annotated[dict[str, Any], BeforeValidator(none_as_nowhere)] = {}
+    parameters: Annotated[dict[str, Any], BeforeValidator(none_as_nowhere)] = Field(default_factory=dict)
     result: Result | None = None
     failure: Failure | None = None
     timings: Annotated[tuple[StageTiming, ...], BeforeValidator(none_as_empty)] = ()
@@ -210,4 +210,4 @@ class Readiness(Document):
     """Whether a server takes work, and what is wrong by part when it does not."""
 
     ready: bool
-    problems: dict[str, str] = {}
+    problems: dict[str, str] = Field(default_factory=dict)

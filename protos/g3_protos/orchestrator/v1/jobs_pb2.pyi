@@ -943,6 +943,8 @@ class LmmAnswer(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     CANDIDATE_FIELD_NUMBER: _builtins.int
+    PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    ANSWER_TOKENS_FIELD_NUMBER: _builtins.int
     prompt: _builtins.int
     """Index of the prompt."""
     sample: _builtins.int
@@ -953,6 +955,10 @@ class LmmAnswer(_message.Message):
     """Name of the model as the endpoint states it."""
     candidate: _builtins.int
     """Rank of the candidate that it stands behind; 0: it was dropped."""
+    prompt_tokens: _builtins.int
+    """Tokens of its prompt, which its other samples share; 0 when the endpoint does not say."""
+    answer_tokens: _builtins.int
+    """Tokens of this answer; 0 when the endpoint does not say."""
     def __init__(
         self,
         *,
@@ -961,10 +967,12 @@ class LmmAnswer(_message.Message):
         text: _builtins.str = ...,
         model: _builtins.str = ...,
         candidate: _builtins.int = ...,
+        prompt_tokens: _builtins.int = ...,
+        answer_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate", b"candidate", "model", b"model", "prompt", b"prompt", "sample", b"sample", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_tokens", b"answer_tokens", "candidate", b"candidate", "model", b"model", "prompt", b"prompt", "prompt_tokens", b"prompt_tokens", "sample", b"sample", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
