@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -29,13 +30,15 @@ _err = Console(stderr=True)
 def up(
     foreground: Annotated[bool, typer.Option("--foreground", help="Stay, and stop the stack on Ctrl-C.")] = False,
     bare: Annotated[bool, typer.Option("--bare", help="Leave an empty collection empty.")] = False,
+    no_lmm: Annotated[bool, typer.Option("--no-lmm", help="Answer from retrieved candidates alone.")] = False,
 ) -> None:
     """Start the whole stack on this machine and return once every room is ready.
 
     A stack with the demo model and no reference yet gets a few hundred synthetic ones, so that photos have an answer.
     """
     home = Home.find()
-    _start(home, foreground)
+    # An empty address is how every room is told that there is no LMM.
+    _start(home, foreground, os.environ | {"G3_LMM_URL": ""} if no_lmm else os.environ)
     if not (foreground or bare or _OWN_PARTS & os.environ.keys() or has_references(home)):
         _err.print(f"no references yet: rendering {_FIRST_REFERENCES} synthetic ones (--bare does without)")
         from g3_local import demo
@@ -43,18 +46,19 @@ def up(
         demo.seed(home, _FIRST_REFERENCES)
 
 
-def _start(home: Home, foreground: bool) -> None:
+def _start(home: Home, foreground: bool, environment: Mapping[str, str]) -> None:
     if home.is_supervised():
         _wait_ready(home, None)
         return
     if foreground:
-        supervise(home)
+        supervise(home, environment)
         return
     home.logs.mkdir(exist_ok=True)
     home.write_state({"phase": "starting", "processes": []})
     with (home.logs / "supervisor.log").open("ab") as log:
         supervisor = subprocess.Popen(
             [sys.executable, "-m", "g3_local", "supervise"],
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -78,7 +82,7 @@ def address(home: Home, process: str) -> str:
     return str(next(p["address"] for p in home.read_state()["processes"] if p["name"] == process))
 
 
-def supervise(home: Home) -> None:
+def supervise(home: Home, environment: Mapping[str, str] = os.environ) -> None:
     """Run the supervisor in this process until SIGTERM or SIGINT."""
     logs.configure("local", "INFO", "json")
     stopping = threading.Event()
@@ -86,7 +90,7 @@ def supervise(home: Home) -> None:
         signal.signal(number, lambda *_: stopping.set())
     try:
         with home.locked():
-            bring_up(home, os.environ, stopping)
+            bring_up(home, environment, stopping)
     except G3Error as error:
         home.write_state(home.read_state() | {"phase": f"failed: {error.message}"})
         sys.stderr.write(f"{error.message}\n")

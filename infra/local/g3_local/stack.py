@@ -1,7 +1,7 @@
 """The whole house on one machine: which processes there are, what each is told, and in which order they start.
 
-Each part that the environment names by a URL (`G3_DATABASE_URL`, `G3_BROKER_URL`, `G3_MILVUS_URI`) is used and not
-started.
+Each part that the environment names by a URL (`G3_DATABASE_URL`, `G3_BROKER_URL`, `G3_MILVUS_URI`, `G3_LMM_URL`) is
+used and not started.
 """
 
 import os
@@ -27,6 +27,7 @@ from g3_local.supervisor import Program, Supervisor
 
 _log = logs.get("g3_local.stack")
 _SERVER_S = 60.0
+_LMM = "g3-demo-lmm"
 _SERVICES = ("embedding", "retrieval", "verification")
 ROOMS_S = 120.0
 """How long the rooms may take to become ready: importing torch on a slow disk is most of it."""
@@ -45,6 +46,7 @@ class Stack:
         self._given = dict(environment)
         self._ports = Ports(home, environment)
         self._environment = self._given | _FRUGAL | {"PYTHONUNBUFFERED": "1"}
+        self._slow: list[Program] = []
         # One for all checks: making a client reads every certificate authority, which took a third of a core.
         self._http = httpx.Client(timeout=2, trust_env=False)
 
@@ -59,9 +61,9 @@ class Stack:
         self._prepare()
         rooms = self._rooms()
         self._supervisor.start(rooms)
-        return self._await([room.name for room in rooms], ROOMS_S, stopping)
+        return self._await([program.name for program in (*rooms, *self._slow)], ROOMS_S, stopping)
 
-    # --- servers: PostgreSQL with the broker in it, Milvus ------------------------------------------------------
+    # --- servers: PostgreSQL with the broker in it, Milvus, the LMM ---------------------------------------------
 
     def _servers(self, stopping: threading.Event) -> None:
         programs = []
@@ -69,7 +71,10 @@ class Stack:
             programs.append(self._postgres())
         if "G3_MILVUS_URI" not in self._given:
             programs.append(self._milvus())
-        self._supervisor.start(programs)
+        # Started with the servers, so that it outlives the worker that asks it, and awaited with the rooms: importing
+        # torch takes it as long as them.
+        self._slow = self._lmm()
+        self._supervisor.start([*programs, *self._slow])
         if not self._await([program.name for program in programs], _SERVER_S, stopping):
             return
         if "G3_BROKER_URL" in self._given:
@@ -103,6 +108,21 @@ class Stack:
             problem=lambda: _unreachable(port),
             address=f"127.0.0.1:{port}",
         )
+
+    def _lmm(self) -> list[Program]:
+        """The LMM of `G3_LMM_FOLDER`, or the demo's; none where an endpoint is named, or an empty one for "none"."""
+        # Whoever brings an alignment model is not answered by an LMM that knows the demo's world alone.
+        demo = models.LMM if models.LMM.is_dir() and "G3_CHECKPOINT" not in self._given else ""
+        folder = self._given.get("G3_LMM_FOLDER") or demo
+        if "G3_LMM_URL" in self._given or not folder:
+            return []
+        port = self._ports.of("lmm")
+        name = self._environment.setdefault("G3_LMM_SERVED_NAME", _LMM)
+        self._environment |= {"G3_LMM_FOLDER": str(folder), "G3_LMM_PORT": str(port), "G3_LMM_MODEL": name}
+        self._environment["G3_LMM_URL"] = f"http://127.0.0.1:{port}/v1"
+        # An answer in the form asked for has some 15 tokens of the demo's.
+        self._environment.setdefault("G3_LMM_MAX_TOKENS", "64")
+        return [self._room("lmm", "g3_world.lmm")]
 
     # --- what must be there before the first room starts --------------------------------------------------------
 

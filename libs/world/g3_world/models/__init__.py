@@ -12,3 +12,6 @@ ALIGNMENT = Path(__file__).with_name("alignment.safetensors")
 _PINS = json.loads(Path(__file__).with_name("alignment.json").read_text("utf-8"))
 ALIGNMENT_SHA256: str = _PINS["sha256"]
 ALIGNMENT_FINGERPRINT: str = _PINS["fingerprint"]
+
+LMM = Path(__file__).with_name("lmm")
+"""The folder of the demo's LMM, a LLaVA for `g3_world.lmm` and vLLM."""
