@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,7 +39,12 @@ from g3_local.home import Home
 _out = Console()
 _USUAL = Sizes()
 _ALIAS = "references"
-_JOB_S = 120.0
+_JOB_S = 180.0
+_JOBS_S = 240.0
+"""No more jobs are begun after this, however slow the machine."""
+_AT_ONCE = 8
+_ALL: dict[str, Any] = {"top_k": 50}
+"""All candidates of a job are wanted, to see what the LMM's were worth."""
 SEEN, UNSEEN, MORE = "cities seen in training", "cities never seen", "never seen, references added"
 
 
@@ -160,24 +166,36 @@ class _Demo:
         return said
 
     def _locate(self, known: Sequence[tuple[Path, Coordinates]], own: Sequence[Path], found: Findings) -> None:
-        """The whole way of a job, all photos at once: the queues are there to take them."""
-        asked: list[tuple[Path, Coordinates | None]] = [*known, *((photo, None) for photo in own)]
+        """The whole way of a job, some photos at a time: each has a budget for its LMM, and does not wait with it."""
+        # Photos of one's own first: they are asked in any case.
+        asked: list[tuple[Path, Coordinates | None]] = [*((photo, None) for photo in own), *known]
         connection = find(environment={"G3_HOME": str(self.home.path)})
+        ends = time.monotonic() + _JOBS_S
         with G3(connection.url, connection.api_key) as g3, _counted("jobs", len(asked)) as progress:
-            submitted: list[tuple[Path, Coordinates | None, Job]] = []
-            for photo, truth in asked:
+            flying: deque[tuple[Path, Coordinates | None, Job]] = deque()
+            for number, (photo, truth) in enumerate(asked):
+                if number >= len(own) and time.monotonic() > ends:
+                    found.left_out = len(asked) - number
+                    break
+                if len(flying) == _AT_ONCE:
+                    self._land(g3, flying.popleft(), found)
+                    progress(1)
                 try:
-                    submitted.append((photo, truth, g3.submit(photo, label=photo.name[:255])))
+                    flying.append((photo, truth, g3.submit(photo, parameters=_ALL, label=photo.name[:255])))
                 except G3ClientError as error:
                     found.failed.append(f"{photo.name}: {error}")
-            for photo, truth, job in submitted:
-                try:
-                    ended = g3.wait(job, timeout_s=_JOB_S)
-                except G3ClientError as error:
-                    found.failed.append(f"{photo.name}: {error}")
-                    continue
-                found.located.append(Located(job=ended, photo=photo, name=photo.name, truth=truth))
+            for one in flying:
+                self._land(g3, one, found)
                 progress(1)
+
+    def _land(self, g3: G3, one: tuple[Path, Coordinates | None, Job], found: Findings) -> None:
+        photo, truth, job = one
+        try:
+            ended = g3.wait(job, timeout_s=_JOB_S)
+        except G3ClientError as error:
+            found.failed.append(f"{photo.name}: {error}")
+            return
+        found.located.append(Located(job=ended, photo=photo, name=photo.name, truth=truth))
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:

@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from g3_local import demo_contest
+
 THRESHOLDS_KM = (1, 25, 200, 750, 2500)
 _SHOWN_JOBS = 12
 ROWS = {
@@ -39,6 +41,8 @@ class Findings:
     """Photos that went the whole way of a job."""
     failed: list[str] = field(default_factory=list)
     """Those that did not, and why."""
+    left_out: int = 0
+    """Photos that were to go that way and did not, to keep the demo short."""
     seconds: dict[str, float] = field(default_factory=dict)
     card: str = ""
     """Where the model's card is; "" for a model without one."""
@@ -132,9 +136,12 @@ def _job_lines(found: Findings) -> Iterator[str]:
             f"{len(errors)} photos went the whole way of a job: median error {statistics.median(errors):,.1f} km; "
             f"within {ways} km: {hits}"
         )
+    yield from demo_contest.lines(found.located)
     yield from found.failed
-    if any("generation" in item.job.degraded for item in found.located):
-        yield "No LMM endpoint is configured: the answers of jobs come from retrieved candidates (degraded)."
+    if found.left_out:
+        yield f"{found.left_out} more photos were left out: this machine is slow, and the demo should not be"
+    if degraded := sum("generation" in item.job.degraded for item in found.located):
+        yield f"{degraded} jobs had no LMM: their answers come from retrieved candidates (degraded)"
 
 
 def _time_lines(found: Findings) -> Iterator[str]:
@@ -146,6 +153,7 @@ def _jobs_table(located: Sequence[Located]) -> Table:
     table = Table(
         "photo",
         "answer",
+        "from",
         "off by",
         "nearest\nreference",
         "retrieve, generate,\nverify",
@@ -165,12 +173,13 @@ def _row(item: Located) -> list[str]:
     job = item.job
     if job.result is None:
         reason = job.failure.message if job.failure else str(job.state)
-        return [item.name, f"[red]{reason}[/red]", "", "", _timings(job)]
+        return [item.name, f"[red]{reason}[/red]", "", "", "", _timings(job)]
     answer = job.result
     off = f"{item.error_km:,.1f} km" if item.error_km is not None else "unknown"
     names = [name for name in (answer.place.city, answer.place.country) if name]
     place = ", ".join(names) or f"{answer.coordinates.latitude:.3f}, {answer.coordinates.longitude:.3f}"
-    return [item.name, place, off, _nearest(item), _timings(job)]
+    origin = str(answer.candidates[0].origin) if answer.candidates else ""
+    return [item.name, place, origin, off, _nearest(item), _timings(job)]
 
 
 def _nearest(item: Located) -> str:
