@@ -46,6 +46,7 @@ def test_a_job_goes_through_all_three_stages(stack: LocalStack) -> None:
     assert answers_of_the_lmm(job) > 0
 
 
+@pytest.mark.slow
 def test_a_killed_lmm_comes_back_and_no_job_is_lost(stack: LocalStack) -> None:
     lmm = stack.processes()["lmm"]
     os.kill(int(lmm["pid"]), signal.SIGKILL)
