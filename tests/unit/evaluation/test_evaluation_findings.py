@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from g3_choice import Ranking
+from g3_choice.pool_file import read_pools
 from g3_evaluation.asks import Ask, Superset, key_of, of_photo, parameters
 from g3_evaluation.command import app
 from g3_evaluation.findings import Findings, document, findings
@@ -252,6 +253,21 @@ def test_two_runs_stand_side_by_side(tmp_path: Path) -> None:
     assert (gained["entry"], gained["photos"]) == ("paper", 4)
     assert [share["value"] for share in gained["within"]] == [0.75, 0.5, 0.5, 0.5, 0.5]
     assert "two (large)" in (out / "report.md").read_text()
+
+
+def test_the_candidates_become_pools_for_the_fitting(tmp_path: Path) -> None:
+    run, out = stored(tmp_path / "run", OUTCOMES + KNN, ["paper", "knn"]), tmp_path / "pools.jsonl"
+    told = CliRunner().invoke(app, ["pools", str(run), "--ask", "paper", "--out", str(out), "--set", "held out"])
+    assert told.exit_code == 0, told.output
+    pooled = list(read_pools(out))
+    assert [(pool.photo_id, len(pool.proposals), pool.set_name) for pool in pooled] == [
+        (photo, count, "held out") for photo, count in (("a.jpg", 5), ("b.jpg", 4), ("c.jpg", 4))
+    ]
+    assert pooled[0].truth == TRUTH
+    assert pooled[0].alignment == "m" * 64
+    retrieved = [each for each in pooled[0].proposals if each.origin.value == "retrieved"]
+    assert [(each.rank, each.evidence, each.similarity) for each in retrieved] == [(1, 0.9, 0.4), (2, 0.89, 0.39)]
+    assert CliRunner().invoke(app, ["pools", str(run), "--ask", "knn", "--out", str(out)]).exit_code == 2
 
 
 def test_photos_that_are_not_done_yet_are_left_out_and_told(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@
         job_run          photos to jobs, jobs to outcomes               port: Geolocator  -> g3_client.AsyncG3
         run_folder, journal, outcomes                           what is kept, on the disk line by line
         rescoring        another answer from what was said already, by g3_choice
+        pooling          candidates for the fitting of the consensus
         entries, run_data                                       the rows of the tables, and how far each is off
         curves, confidence, failing, leakage, costs, case_study, findings       what was found, as data
         run_sections, accuracy_sections, evidence_sections, plots, blocks       as people read it

@@ -22,7 +22,7 @@ from g3_evaluation.grpc_references import GrpcReferences
 from g3_evaluation.grpc_verifier import GrpcVerifier
 from g3_evaluation.report import document
 from g3_evaluation.retrieval_run import Progress, RetrievalRun, Services, Ways
-from g3_evaluation.run_command import report, run
+from g3_evaluation.run_command import pools, report, run
 from g3_evaluation.score_command import score
 from g3_evaluation.settings import EvaluationSettings
 from g3_evaluation.telling import FAILED, fail, told
@@ -40,6 +40,7 @@ app = typer.Typer(
 app.command()(score)
 app.command()(run)
 app.command()(report)
+app.command()(pools)
 
 
 @app.command()

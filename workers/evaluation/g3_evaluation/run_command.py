@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from g3_choice.pool_file import write_pools
 from g3_client import AsyncG3, Patience
 from g3_kit.errors import Rejected
 from rich.console import Console
@@ -16,13 +17,14 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from g3_evaluation import query_sets, run_report
+from g3_evaluation import pooling, query_sets, run_report
 from g3_evaluation.asks import Ask
 from g3_evaluation.findings import Findings, document
 from g3_evaluation.job_run import JobRun, Progress, Tally
 from g3_evaluation.query_sets import QuerySet
 from g3_evaluation.report_markdown import HEADINGS
 from g3_evaluation.report_table import plain
+from g3_evaluation.run_data import load
 from g3_evaluation.run_folder import RunFolder, RunNote
 from g3_evaluation.telling import FAILED, fail, told
 
@@ -107,6 +109,22 @@ def report(
         return
     for each, path in zip(found, runs, strict=True):
         _show(each, path)
+
+
+def pools(
+    run_dir: Annotated[Path, typer.Argument(help="Folder of `g3-eval run`.")],
+    out: Annotated[Path, typer.Option("--out", help="The file, JSON lines.")] = Path("pools.jsonl"),
+    ask: Annotated[str, typer.Option("--ask", help="Whose candidates: paper or default.")] = "default",
+    part: Annotated[str, typer.Option("--set", help="How these photos are called where figures are told apart.")] = "",
+) -> None:
+    """Write the candidates of a stored run as pools, which the fitting of the consensus reads."""
+    with told():
+        data = load(run_dir)
+        (name,) = _asks(ask)[:1]
+        if name not in data.asks or not Ask(name).needs_lmm:
+            raise Rejected(f"{run_dir} has no candidates of {name}.", field="ask")
+        count = write_pools(out, pooling.pools(data, Ask(name), part))
+    _err.print(plain(f"{count} pools: {out}"), soft_wrap=True)
 
 
 def _show(found: Findings, folder: Path) -> None:
