@@ -10,10 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from g3_client.errors import G3ClientError
-from g3_client.models import Coordinates, Job, Match, Place, Result, StageTiming
+from g3_client.map.scene import voices
+from g3_client.models import Coordinates, Job, Match, Place, Release, Result, StageTiming
 
 ROWS = 5
 """Candidates and references shown; the JSON has all of them."""
+
+TEXT = 200
+"""Characters of an answer of the LMM shown."""
 
 NOT_A_PROBABILITY = "cosine, not a probability"
 
@@ -60,6 +64,16 @@ def cosine(similarity: float | None) -> str:
     return "-" if similarity is None else f"{similarity:.4f}"
 
 
+def share(probability: float | None) -> str:
+    """A probability for people."""
+    return "-" if probability is None else f"{probability:.0%}"
+
+
+def confidence(result: Result) -> str:
+    """How sure the answer is, by distance; empty where nothing is calibrated."""
+    return ", ".join(f"{each.probability:.0%} within {each.km:,} km" for each in result.confidence)
+
+
 def named(place: Place) -> str:
     """The place's names, or that there are none."""
     return str(place) or "no named place near"
@@ -78,7 +92,8 @@ def job_view(job: Job, title: str = "") -> RenderableType:
     """A job with its answer and evidence."""
     parts: list[RenderableType] = [_summary(job)]
     if job.result is not None:
-        parts += [*_candidates(job.result), *_references(job.result.references)]
+        result = job.result
+        parts += [*_places(result), *_candidates(result), *_references(result.references), *_answers(result)]
     if job.timings:
         parts.append(_timings(job.timings))
     return Panel(Group(*parts), title=plain(title or job.label or job.job_id), title_align="left")
@@ -92,7 +107,14 @@ def _summary(job: Job) -> Table:
     if result is not None:
         grid.add_row("place", plain(named(result.place)).copy())
         grid.add_row("coordinates", degrees(result.coordinates))
-        grid.add_row("similarity", f"{cosine(result.similarity)} ({NOT_A_PROBABILITY})")
+        if result.abstained:
+            grid.add_row("abstained", Text("the answer is less sure than was asked for", style="yellow"))
+        if sure := confidence(result):
+            grid.add_row("confidence", sure)
+        if result.radius_km is not None and result.coverage is not None:
+            grid.add_row("radius", f"{result.radius_km:,.1f} km holds the truth for {result.coverage:.0%} of photos")
+        if result.similarity is not None:
+            grid.add_row("similarity", f"{cosine(result.similarity)} ({NOT_A_PROBABILITY})")
     else:
         grid.add_row("state", plain(outcome(job)))
     if job.degraded:
@@ -101,10 +123,47 @@ def _summary(job: Job) -> Table:
         reasons = [dropped.reason for dropped in result.dropped]
         counts = ", ".join(f"{reasons.count(reason)} {reason}" for reason in sorted(set(reasons)))
         grid.add_row("dropped answers", plain(counts))
+    if result is not None and result.tokens is not None and (result.tokens.prompt or result.tokens.answer):
+        grid.add_row("tokens", f"{result.tokens.prompt} of prompts, {result.tokens.answer} of answers")
     if result is not None and result.release is not None:
-        grid.add_row("release", plain(f"model {result.release.model}, collection {result.release.collection}"))
+        grid.add_row("release", plain(_release(result.release)))
     grid.add_row("job", plain(job.job_id))
     return grid
+
+
+def _release(release: Release) -> str:
+    parts = [f"model {release.model}", f"collection {release.collection}"]
+    parts += [f"choice {release.choice[:12]}"] if release.choice else []
+    parts += [f"gallery {release.gallery[:12]}"] if release.gallery else []
+    return ", ".join(parts + [f"LMM {name}" for name in release.lmm])
+
+
+def _places(result: Result) -> Iterator[Table]:
+    shown = result.places[:ROWS]
+    if not shown:
+        return
+    table = _table(f"places ({len(shown)} of {len(result.places)})")
+    for name in ("probability", "place", "coordinates", "radius", "candidates"):
+        table.add_column(name, justify="left" if name in {"place", "coordinates"} else "right")
+    for likely in shown:
+        where = (plain(named(likely.place)), degrees(likely.coordinates))
+        table.add_row(share(likely.probability), *where, f"{likely.radius_km:,.1f} km", str(likely.candidates))
+    yield table
+
+
+def _answers(result: Result) -> Iterator[Table]:
+    """What the LMM said for the answer's place, else what it said at all."""
+    behind = {candidate.rank for candidate in result.candidates if candidate.in_place == 1}
+    told = [answer for answer in result.answers if answer.candidate in behind] or list(result.answers)
+    if not told:
+        return
+    table = _table(f"answers of the LMM ({len(told[:ROWS])} of {len(result.answers)})")
+    for name in ("prompt", "sample", "candidate", "text"):
+        table.add_column(name, justify="left" if name == "text" else "right", overflow="fold")
+    for answer in told[:ROWS]:
+        text = answer.text if len(answer.text) <= TEXT else answer.text[:TEXT] + "…"
+        table.add_row(str(answer.prompt), str(answer.sample), str(answer.candidate or "dropped"), plain(text))
+    yield table
 
 
 def _candidates(result: Result) -> Iterator[Table]:
@@ -116,7 +175,7 @@ def _candidates(result: Result) -> Iterator[Table]:
         table.add_column(name, justify="right" if name in {"rank", "similarity"} else "left")
     for candidate in shown:
         where = (plain(named(candidate.place)), degrees(candidate.coordinates))
-        table.add_row(str(candidate.rank), *where, cosine(candidate.similarity), plain(candidate.origin))
+        table.add_row(str(candidate.rank), *where, cosine(candidate.similarity), plain(voices(candidate)))
     yield table
 
 

@@ -71,6 +71,25 @@ def around(center: Coordinates, points: list[Coordinates], width: int, height: i
     return Frame(center.longitude, center.latitude, width, height, height / 2 / half)
 
 
+def ring(center: Coordinates, radius_km: float, points: int = 72) -> list[tuple[float, float]]:
+    """(longitude, latitude) of a circle on the sphere, clockwise from north; longitudes run on past ±180.
+
+    A circle that holds a pole has no ring around its centre: it is drawn as far as the pole.
+    """
+    angle = min(radius_km / EARTH_KM, math.pi * 0.999)
+    phi, made, before = math.radians(center.latitude), list[tuple[float, float]](), center.longitude
+    for number in range(points + 1):
+        bearing = 2 * math.pi * number / points
+        sine = math.sin(phi) * math.cos(angle) + math.cos(phi) * math.sin(angle) * math.cos(bearing)
+        latitude = math.asin(max(-1.0, min(1.0, sine)))
+        turn = math.atan2(
+            math.sin(bearing) * math.sin(angle) * math.cos(phi), math.cos(angle) - math.sin(phi) * math.sin(latitude)
+        )
+        before += east(before, center.longitude + math.degrees(turn))
+        made.append((before, math.degrees(latitude)))
+    return made
+
+
 def east(start: float, end: float) -> float:
     """Degrees eastward from one longitude to another, the shorter way, in [-180, 180)."""
     return (end - start + 180.0) % 360.0 - 180.0

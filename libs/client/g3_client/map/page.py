@@ -10,14 +10,18 @@ from collections.abc import Iterator, Sequence
 from importlib.resources import files
 
 from g3_client.map import land
-from g3_client.map.frame import around, east
-from g3_client.map.scene import COLOURS, LEGEND, Located, Marker, facts, markers, point
+from g3_client.map.frame import around, east, ring
+from g3_client.map.scene import COLOURS, LEGEND, Located, Marker, facts, markers, point, voices
 from g3_client.models import Match, Result
 
 _SHAPES = {
     "answer": '<circle r="9"/>',
     "truth": '<path d="M0-9L9 0L0 9L-9 0z"/>',
     "reference": '<rect x="-4.5" y="-4.5" width="9" height="9"/>',
+    # by shape as well as by colour: who sees no colours tells an LMM's answer from a reference and the gallery
+    "lmm": '<path d="M0-7L6.5 5.5H-6.5z"/>',
+    "gallery": '<path d="M-5.5-5.5L5.5 5.5M5.5-5.5L-5.5 5.5" class="cross" stroke="#8b46b5"/>',
+    "place": '<circle r="12" class="hollow" stroke="#20262d"/>',
 }
 _CANDIDATE = '<circle r="6"/>'
 
@@ -80,6 +84,7 @@ def _map(jobs: Sequence[Located]) -> str:
 def _marks(jobs: Sequence[Located]) -> Iterator[str]:
     for number, located in enumerate(jobs):
         yield _way(str(number), located)
+        yield _circle(str(number), located)
     every = [(str(number), marker) for number, located in enumerate(jobs) for marker in markers(located)]
     # answers and truths of all photos lie above the evidence of any
     yield from (_mark(n, marker, "m detail") for n, marker in every if marker.kind not in {"answer", "truth"})
@@ -105,6 +110,22 @@ def _way(photo: str, located: Located) -> str:
     return f'<path class="way" data-photo="{photo}" stroke="{COLOURS["truth"]}" d="{line}"/>'
 
 
+def _circle(photo: str, located: Located) -> str:
+    """Within it lies the truth, with the stated coverage."""
+    result = located.job.result
+    if result is None or result.radius_km is None:
+        return ""
+    line = "L".join(f"{_degrees(x)} {_degrees(-y)}" for x, y in ring(result.coordinates, result.radius_km))
+    told = f"{result.radius_km:,.1f} km around the answer" + (
+        "" if result.coverage is None else f": holds the truth for {result.coverage:.0%} of photos"
+    )
+    colour = COLOURS["answer"]
+    return (
+        f'<path class="radius" data-photo="{photo}" stroke="{colour}" fill="{colour}" d="M{line}z">'
+        f"<title>{_text(told)}</title></path>"
+    )
+
+
 def _card(number: str, located: Located) -> str:
     result = located.job.result
     picture = ""
@@ -112,7 +133,9 @@ def _card(number: str, located: Located) -> str:
         encoded = base64.b64encode(located.thumbnail).decode("ascii")
         picture = f'<img alt="" src="data:image/jpeg;base64,{encoded}">'
     told = "".join(f"<dt>{_text(name)}</dt><dd>{_text(value)}</dd>" for name, value in facts(located))
-    evidence = "" if result is None else _candidates(result) + _references(result.references)
+    evidence = ""
+    if result is not None:
+        evidence = _places(result) + _candidates(result) + _references(result.references) + _answers(result)
     return f"""<article data-photo="{number}"{_view(located)}>
 <h2>{_text(located.title)}</h2>
 {picture}<dl>{told}</dl>
@@ -125,16 +148,45 @@ def _view(located: Located) -> str:
     result = located.job.result
     if result is None:
         return ""
-    points = [candidate.coordinates for candidate in result.candidates[:5]]
+    points = [likely.coordinates for likely in result.places[:3]] or [c.coordinates for c in result.candidates[:5]]
     points += [] if located.truth is None else [located.truth]
     frame = around(result.coordinates, points, 300, 200)
     x, y, half = result.coordinates.longitude, -result.coordinates.latitude, frame.height / 2 / frame.scale
     return f' data-x="{_degrees(x)}" data-y="{_degrees(y)}" data-half="{half:.3f}"'
 
 
+def _places(result: Result) -> str:
+    if not result.places:
+        return ""
+    rows = "".join(
+        _row(
+            "-" if p.probability is None else f"{p.probability:.0%}",
+            str(p.place),
+            point(p.coordinates),
+            f"{p.radius_km:,.1f} km",
+            str(p.candidates),
+        )
+        for p in result.places
+    )
+    head = "<tr><th>probability<th>place<th>coordinates<th>radius<th>candidates</tr>"
+    return f"<details open><summary>{len(result.places)} places</summary><table>{head}{rows}</table></details>"
+
+
+def _answers(result: Result) -> str:
+    if not result.answers:
+        return ""
+    why = {(dropped.prompt, dropped.sample): f"dropped: {dropped.reason}" for dropped in result.dropped}
+    rows = "".join(
+        _row(f"{a.prompt}/{a.sample}", str(a.candidate) if a.candidate else why.get((a.prompt, a.sample), "-"), a.text)
+        for a in result.answers
+    )
+    head = "<tr><th>prompt/sample<th>candidate<th>text</tr>"
+    return f"<details><summary>{len(result.answers)} answers of the LMM</summary><table>{head}{rows}</table></details>"
+
+
 def _candidates(result: Result) -> str:
     rows = "".join(
-        _row(str(c.rank), str(c.place), point(c.coordinates), _cosine(c.similarity), str(c.origin))
+        _row(str(c.rank), str(c.place), point(c.coordinates), _cosine(c.similarity), voices(c))
         for c in result.candidates
     )
     head = "<tr><th>rank<th>place<th>coordinates<th>similarity<th>origin</tr>"
@@ -156,7 +208,7 @@ def _row(*cells: str) -> str:
 
 def _legend(kind: str, words: str) -> str:
     shape = _SHAPES.get(kind, _CANDIDATE)
-    return f'<div><svg viewBox="-11 -11 22 22" fill="{COLOURS[kind]}">{shape}</svg>{_text(words)}</div>'
+    return f'<div><svg viewBox="-13 -13 26 26" fill="{COLOURS[kind]}">{shape}</svg>{_text(words)}</div>'
 
 
 def _cosine(similarity: float | None) -> str:

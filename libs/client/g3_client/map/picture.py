@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from PIL import Image, ImageDraw, ImageFont
 
 from g3_client.map import land
-from g3_client.map.frame import Frame, around, east, world
+from g3_client.map.frame import Frame, around, east, ring, world
 from g3_client.map.scene import COLOURS, LEGEND, Located, Marker, facts, markers
 
 WIDTH = 1600
@@ -17,7 +17,7 @@ MAX_CARDS = 24
 FINE = 2  # drawn in twice the pixels and reduced, for smooth edges
 
 SEA, LAND, BORDER, GRID, INK, PAPER, FAINT = "#dce7ee", "#f3eee1", "#b9ae9a", "#c5d3dc", "#20262d", "#ffffff", "#5d6670"
-RADII = {"answer": 9, "truth": 8, "reference": 4}
+RADII = {"answer": 9, "truth": 8, "reference": 4, "place": 12}
 CANDIDATE_RADIUS = 6
 
 WORLD = world(WIDTH)
@@ -61,8 +61,8 @@ def _header(draw: ImageDraw.ImageDraw, title: str) -> None:
     for kind, words in reversed(LEGEND):
         x -= int(draw.textlength(words, _font(15)))
         draw.text((x, 20), words, INK, _font(15))
-        _symbol(draw, kind, (x - 14, 29), 1)
-        x -= 42
+        _symbol(draw, kind, (x - 16, 29), 1)
+        x -= 44
 
 
 def _card(image: Image.Image, located: Located, left: int, top: int) -> None:
@@ -94,6 +94,8 @@ def _map(frame: Frame, jobs: Sequence[Located], *, details: bool) -> Image.Image
     _grid(draw, fine)
     for located in jobs:
         _way(draw, fine, located)
+        if details:
+            _circle(draw, fine, located)
     for marker in _shown(jobs, details=details):
         x, y = fine.of(marker.coordinates)
         if fine.inside(x, y):
@@ -110,8 +112,8 @@ def _shown(jobs: Sequence[Located], *, details: bool) -> Iterator[Marker]:
 def _land(draw: ImageDraw.ImageDraw, frame: Frame) -> None:
     for rings in land.load().polygons:
         for turn in _turns(frame, rings[0]):
-            for number, ring in enumerate(rings):
-                draw.polygon([frame.at(x + turn, y) for x, y in ring.points], SEA if number else LAND, BORDER)
+            for number, shore in enumerate(rings):
+                draw.polygon([frame.at(x + turn, y) for x, y in shore.points], SEA if number else LAND, BORDER)
     for border in land.load().borders:
         for turn in _turns(frame, border):
             draw.line([frame.at(x + turn, y) for x, y in border.points], BORDER, FINE)
@@ -143,11 +145,29 @@ def _way(draw: ImageDraw.ImageDraw, frame: Frame, located: Located) -> None:
         draw.line([frame.at(first, start.latitude), frame.at(first + reach, end.latitude)], COLOURS["truth"], FINE)
 
 
+def _circle(draw: ImageDraw.ImageDraw, frame: Frame, located: Located) -> None:
+    """Within it lies the truth, with the stated coverage."""
+    result = located.job.result
+    if result is None or result.radius_km is None:
+        return
+    for turn in (-360, 0, 360):
+        first = frame.longitude + east(frame.longitude, result.coordinates.longitude) - result.coordinates.longitude
+        line = [frame.at(x + first + turn, y) for x, y in ring(result.coordinates, result.radius_km)]
+        draw.line(line, COLOURS["answer"], FINE)
+
+
 def _symbol(draw: ImageDraw.ImageDraw, kind: str, at: tuple[float, float], fine: int) -> None:
     (x, y), colour, edge = at, COLOURS[kind], PAPER
     r = RADII.get(kind, CANDIDATE_RADIUS) * fine
     if kind == "truth":
         draw.polygon([(x, y - r), (x + r, y), (x, y + r), (x - r, y)], colour, edge, fine)
+    elif kind == "lmm":
+        draw.polygon([(x, y - r * 1.2), (x + r * 1.1, y + r * 0.9), (x - r * 1.1, y + r * 0.9)], colour, edge, fine)
+    elif kind == "gallery":
+        for slope in (-1, 1):
+            draw.line([(x - r, y - r * slope), (x + r, y + r * slope)], colour, 3 * fine)
+    elif kind == "place":
+        draw.ellipse((x - r, y - r, x + r, y + r), None, colour, fine)
     elif kind == "reference":
         draw.rectangle((x - r, y - r, x + r, y + r), colour, edge, fine)
     else:

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from g3_client.map.frame import distance_km
-from g3_client.models import Coordinates, Job
+from g3_client.models import Candidate, Coordinates, Job
 
 MAX_PHOTO_PIXELS = 100_000_000
 COLOURS = {
@@ -18,6 +18,7 @@ COLOURS = {
     "lmm": "#e8850c",
     "retrieved": "#2463b4",
     "gallery": "#8b46b5",
+    "place": "#20262d",
     "other": "#70757d",
     "reference": "#0f8b8d",
 }
@@ -26,11 +27,17 @@ COLOURS = {
 LEGEND = (
     ("answer", "answer"),
     ("truth", "true place"),
+    ("place", "likely place"),
     ("lmm", "candidate of the LMM"),
     ("retrieved", "candidate from retrieval"),
     ("gallery", "candidate from the gallery"),
     ("reference", "reference photo"),
 )
+
+
+_ORIGINS = frozenset({"lmm", "retrieved", "gallery"})
+_TEXT = 120
+"""Characters of an answer of the LMM."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +99,19 @@ def markers(located: Located) -> Iterator[Marker]:
         for match in reversed(result.references):
             names = _joined(str(match.reference.place), f"similarity {match.similarity:.4f}")
             yield Marker("reference", match.reference.coordinates, f"reference {match.reference.id}: {names}")
+        said = {answer.candidate: answer.text for answer in reversed(result.answers)}
         for candidate in reversed(result.candidates):
-            kind = str(candidate.origin) if candidate.origin in COLOURS else "other"
+            kind = str(candidate.origin) if candidate.origin in _ORIGINS else "other"
             scored = "" if candidate.similarity is None else f"similarity {candidate.similarity:.4f}"
-            names = _joined(str(candidate.place), scored, f"origin {candidate.origin}")
+            text = f"LMM: {said[candidate.rank][:_TEXT]}" if candidate.rank in said else ""
+            names = _joined(str(candidate.place), scored, f"origin {voices(candidate)}", text)
             yield Marker(kind, candidate.coordinates, f"candidate {candidate.rank}: {names}")
+        for number, likely in reversed([*enumerate(result.places, start=1)]):
+            sure = "" if likely.probability is None else f"probability {likely.probability:.0%}"
+            names = _joined(
+                str(likely.place), sure, f"{likely.candidates} candidates within {likely.radius_km:,.1f} km"
+            )
+            yield Marker("place", likely.coordinates, f"place {number}: {names}")
     if located.truth is not None:
         yield Marker("truth", located.truth, f"true place of {located.title}")
     if result is not None:
@@ -113,12 +128,26 @@ def facts(located: Located) -> Iterator[tuple[str, str]]:
         return
     yield "place", str(result.place) or "no named place near"
     yield "coordinates", point(result.coordinates)
+    if result.abstained:
+        yield "abstained", "the answer is less sure than was asked for"
+    if result.confidence:
+        yield "confidence", ", ".join(f"{each.probability:.0%} within {each.km:,} km" for each in result.confidence)
+    if result.radius_km is not None and result.coverage is not None:
+        yield "radius", f"{result.radius_km:,.1f} km holds the truth for {result.coverage:.0%} of photos"
     if result.similarity is not None:
         yield "similarity", f"{result.similarity:.4f} (cosine, not a probability)"
     if located.error_km is not None:
         yield "off by", f"{located.error_km:,.1f} km"
     if job.degraded:
         yield "degraded", f"{', '.join(job.degraded)} left out"
+
+
+def voices(candidate: Candidate) -> str:
+    """Where a candidate came from: `2 lmm, 1 retrieved`."""
+    origins = [str(source.origin) for source in candidate.sources]
+    if len(origins) < 2:
+        return str(candidate.origin)
+    return ", ".join(f"{origins.count(origin)} {origin}" for origin in dict.fromkeys(origins))
 
 
 def point(coordinates: Coordinates) -> str:
