@@ -91,8 +91,9 @@ types: install ## Strict types
 protos: install ## Generate the stubs from the contracts
 	$(BIN)/python protos/generate.py
 
-bench: install provision ## Every benchmark of tests/load, figures on standard output
-	@for file in tests/load/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+bench: install provision ## Every benchmark of tests/load; at the end, which of them missed an aim
+	@failed=; for file in tests/load/*.py; do echo "== $$file"; $(BIN)/python $$file || failed="$$failed $$file"; done; \
+	test -z "$$failed" || { echo "missed an aim or broke:$$failed"; exit 1; }
 
 clean: ## Remove caches and the environment; the data of the stack stay
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,6 +1,7 @@
 """kill -9 of ingest worker, retrieval service and Milvus in the middle of a run: it ends with exactly what it read.
 
-The short form is part of every test run; the long one (200,000 references, each process several times) is slow.
+The short form is part of every test run, on both brokers; the long one (200,000 references, each process several
+times) is slow.
 """
 
 import tempfile
@@ -36,11 +37,11 @@ def judge(found: Storm, rows: int, repeated: int) -> None:
     assert {shard.state for shard in found.run.shards} == {"done"}
 
 
-def test_a_run_survives_one_kill_of_each(calm: LocalStack, tmp_path: Path) -> None:
+def test_a_run_survives_one_kill_of_each(stack: LocalStack, tmp_path: Path) -> None:
     rows, repeated = 6_000, 50
     source = write_vectors(tmp_path / "source", rows, repeated=repeated)
     kills = [(0.1, "ingest"), (0.35, "retrieval"), (0.6, "milvus")]
-    found = storm(calm, source, collection="short_storm", kills=kills, shards=6, within_s=150)
+    found = storm(stack, source, collection="short_storm", kills=kills, shards=6, within_s=150)
     assert [name.partition(" ")[0] for name in found.killed] == ["ingest", "retrieval", "milvus"]
     judge(found, rows, repeated)
 

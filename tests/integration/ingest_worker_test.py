@@ -27,6 +27,7 @@ from g3_orchestrator.model import OutboxRow
 from g3_orchestrator.runs import Ingest, IngestSpec, NewIngest
 from g3_orchestrator.stage_servicer import SERVICE_NAME, StageServicer
 from g3_orchestrator.states import JobState
+from g3_photo import clean
 from g3_protos.orchestrator.v1 import stages_pb2_grpc
 
 from tests.servers.house import House, house
@@ -37,16 +38,23 @@ pytestmark = pytest.mark.needs("postgres")
 
 @dataclass
 class Embedder(FakeEmbedder):
-    """Calls `hook` before each batch."""
+    """Calls `hook` before each batch; is away for batches with a photo of `refused_for`, once `others` is set."""
 
     hook: Any = None
     batches: int = field(default=0)
+    refused_for: set[bytes] = field(default_factory=set)
+    others: threading.Event = field(default_factory=threading.Event)
 
     def embed(self, photos: Sequence[bytes], model: str) -> list[PhotoVectors | G3Error]:
         self.batches += 1
         if self.hook is not None:
             self.hook(self.batches)
-        return super().embed(photos, model)
+        if self.refused_for.intersection(photos):
+            assert self.others.wait(20)
+            raise Unavailable("the device is gone")
+        found = super().embed(photos, model)
+        self.others.set()
+        return found
 
 
 class Works:
@@ -94,6 +102,11 @@ class Works:
             self.home.execute("UPDATE stages SET wake_at = now() WHERE state IN ('pending', 'dispatched')")
             self.home.stages.sweep()
         return self.now(run)
+
+
+def _sent(place: Path, number: int) -> bytes:
+    """A photo as the embedding service gets it."""
+    return clean((place / f"{number:03d}.jpg").read_bytes(), smallest=False).jpeg
 
 
 def _ref(row: OutboxRow) -> StageRef:
@@ -154,22 +167,49 @@ def test_rejects_are_counted_listed_and_left_out(works: Works) -> None:
 
 
 def test_a_takeover_goes_on_inside_the_shard_and_embeds_nothing_twice(works: Works) -> None:
-    run = works.submit(works.photos(64), shards=1)
+    place = works.photos(64)
+    run = works.submit(place, shards=1)
     works.step()
-
-    def away(batch: int) -> None:
-        if batch >= 5:
-            raise Unavailable("the device is gone")
-
-    works.embedder.hook = away
+    works.embedder.refused_for = {_sent(place, number) for number in range(32, 64)}
     assert works.step() == [Outcome.FAILED]
     shard = works.now(run).shards[0]
     assert (shard.tally.written, shard.state, shard.attempts) == (32, "pending", 2)
     assert "the device is gone" in shard.reason
-    works.embedder.hook, works.embedder.calls = None, []
+    works.embedder.refused_for, works.embedder.calls = set(), []
     ended = works.finish(run)
     assert (ended.state, ended.total.written) == (JobState.SUCCEEDED, 64)
     assert sum(len(call) for call in works.embedder.calls) == 32
+
+
+def test_two_calls_of_a_shard_are_with_the_embedding_service_at_once(works: Works) -> None:
+    both = threading.Barrier(2)
+
+    def meet(batch: int) -> None:
+        # Broken, and the shard with it, if the second call came only after the first.
+        if batch <= 2:
+            both.wait(20)
+
+    works.embedder.hook = meet
+    ended = works.finish(works.submit(works.photos(64), shards=1))
+    assert (ended.state, ended.total.written, ended.shards[0].attempts) == (JobState.SUCCEEDED, 64, 1)
+    assert both.n_waiting == 0
+    assert not both.broken
+
+
+def test_what_is_embedded_behind_a_failure_is_not_recorded(works: Works) -> None:
+    place = works.photos(64)
+    run = works.submit(place, shards=1)
+    works.step()
+    works.embedder.refused_for = {_sent(place, 0)}
+    assert works.step() == [Outcome.FAILED]
+    shard = works.now(run).shards[0]
+    assert (shard.tally.read, shard.state, shard.attempts) == (0, "pending", 2)
+    works.embedder.refused_for = set()
+    ended = works.finish(run)
+    assert (ended.state, ended.total.written, ended.total.read) == (JobState.SUCCEEDED, 64, 64)
+    assert ended.plan is not None
+    assert len(works.references.stored[ended.plan.collection]) == 64
+    assert sum(len(call) for call in works.embedder.calls) == 64
 
 
 def test_what_was_written_and_not_recorded_is_counted_once(works: Works) -> None:

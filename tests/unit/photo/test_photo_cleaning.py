@@ -76,7 +76,7 @@ def segments(jpeg: bytes) -> list[int]:
 def test_planted_coordinates_do_not_survive(data: bytes) -> None:
     assert sum(word in data for word in PLANTED) >= 3, "the plant itself must be there"
     photo = clean(data)
-    for jpeg in (photo.jpeg, rendition(photo.jpeg), rendition(data)):
+    for jpeg in (photo.jpeg, clean(data, smallest=False).jpeg, rendition(photo.jpeg), rendition(data)):
         assert not [word for word in PLANTED if word.lower() in jpeg.lower()]
         assert coordinates_of(jpeg) is None
         # JFIF, tables, frame and Huffman codes; no APP1…APP15, no comment
@@ -92,6 +92,13 @@ def test_cleaning_is_deterministic_and_says_its_digest() -> None:
     assert photo == clean(data)
     assert photo.sha256 == hashlib.sha256(photo.jpeg).hexdigest()
     assert (photo.width, photo.height) == (320, 240) == read(photo.jpeg).size
+
+
+def test_a_file_that_is_not_the_smallest_has_the_same_pixels() -> None:
+    data = encoded(noisy((320, 240)), "PNG")
+    small, quick = clean(data), clean(data, smallest=False)
+    assert read(small.jpeg).tobytes() == read(quick.jpeg).tobytes()
+    assert len(small.jpeg) < len(quick.jpeg)
 
 
 def test_large_photos_shrink_and_small_ones_stay() -> None:

@@ -60,6 +60,7 @@ def _work(settings: WorkerSettings) -> None:
             GrpcReferences(channels[2]),
             Cleaner(),
             batch=settings.ingest_batch,
+            calls=settings.ingest_calls,
             cleaners=settings.ingest_cleaners,
         )
         sources = Sources(Path(settings.ingest_cache).expanduser(), settings.roots)

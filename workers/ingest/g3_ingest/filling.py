@@ -1,13 +1,15 @@
 """The stage fill: the rows of one shard, batch after batch, from behind what earlier attempts recorded.
 
-Reading and cleaning, embedding and writing run side by side; batches land in order, so that what is recorded is always
-a beginning of the shard. Whatever is behind it is done again by a takeover, and upserts make that harmless.
+Reading and cleaning, embedding and writing run side by side: while `Services.calls` batches are with the embedding
+service, so that it never waits for the next one, those before are written and the one behind is cleaned. Batches are
+written and land in order, so that what is recorded is always a beginning of the shard. Whatever is behind it is done
+again by a takeover, and upserts make that harmless.
 """
 
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,7 +17,8 @@ from typing import TypeVar
 
 from g3_kit.errors import G3Error, Mismatch, Unavailable
 
-from g3_ingest.embedder import Embedder, PhotoVectors
+from g3_ingest.batch import Batch, parts, slices
+from g3_ingest.embedder import Embedder
 from g3_ingest.patience import Bearing, Leaving
 from g3_ingest.photos import Cleaner, Named, completed
 from g3_ingest.picking import Picking
@@ -23,12 +26,11 @@ from g3_ingest.references import Reference, References
 from g3_ingest.rows import Duplicate, Row, Source
 from g3_ingest.stages import Plan, Reject, Spec, Tally
 
-_DEPTH = 3
+_BESIDE = 3  # batches that are cleaned, named or written beside those with the embedding service
 _RECORD_S = 1.0
 _MAX_REJECTS = 1_000  # two batches may come together, and a call takes 2,000
 _MAX_REASONS = 60
 _VECTOR_BATCH = 1_000  # UpsertRequest.references in retrieval.proto
-_REQUEST_BYTES = 32 * 1024 * 1024  # half of what a gRPC message may have
 
 T = TypeVar("T")
 Record = Callable[[Tally, Sequence[Reject]], None]
@@ -39,29 +41,17 @@ class _Stopped(Exception):
     """The shard goes no further: this batch is left to the next attempt."""
 
 
-@dataclass
-class Batch:
-    """Rows on their way and what became of each, by its place."""
-
-    rows: list[Row]
-    refused: dict[int, G3Error] = field(default_factory=dict)
-    held: set[int] = field(default_factory=set)
-    named: dict[int, Named] = field(default_factory=dict)
-    vectors: dict[int, PhotoVectors] = field(default_factory=dict)
-
-    def open(self) -> list[int]:
-        """Places of rows of which nothing is decided."""
-        return [place for place in range(len(self.rows)) if place not in self.refused and place not in self.held]
-
-
 @dataclass(frozen=True)
 class Services:
-    """What a shard is worked with. `batch` photos a call, `cleaners` threads that read and clean those of one shard."""
+    """What a shard is worked with. `batch` photos a call, `calls` of them at once to the embedding service, `cleaners`
+    threads that read and clean the photos of one shard.
+    """
 
     embedder: Embedder
     references: References
     cleaner: Cleaner
     batch: int = 32
+    calls: int = 2
     cleaners: int = 2
     bearing: Bearing = field(default_factory=Bearing)
 
@@ -112,9 +102,11 @@ class Filling:
         first, last = plan.range_of(self._shard)
         rows = source.read(first + self.tally.read, last)
         size = self._batch_size()
+        calls, cleaners = self._services.calls, self._services.cleaners
         with (
-            ThreadPoolExecutor(self._services.cleaners, "clean") as cleaning,
-            ThreadPoolExecutor(1, "embed") as embedding,
+            ThreadPoolExecutor(cleaners, "clean") as cleaning,
+            ThreadPoolExecutor(1, "name") as naming,
+            ThreadPoolExecutor(calls, "embed") as embedding,
             ThreadPoolExecutor(1, "write") as writing,
         ):
             flying: deque[Future[Batch]] = deque()
@@ -122,10 +114,12 @@ class Filling:
                 while chunk := list(itertools.islice(rows, size)):
                     self._check()
                     batch = self._begun(chunk)
-                    cleaned = {place: cleaning.submit(self._cleaned, batch.rows[place]) for place in batch.open()}
-                    embedded = embedding.submit(self._embed, batch, cleaned)
+                    taken = slices(batch.open(), 2 * cleaners)
+                    cleaned = [cleaning.submit(self._cleaned, batch, places) for places in taken]
+                    named = naming.submit(self._name, batch, cleaned)
+                    embedded = embedding.submit(self._embed, named)
                     flying.append(writing.submit(self._write, embedded))
-                    if len(flying) >= _DEPTH:
+                    if len(flying) >= calls + _BESIDE:
                         self._land(flying)
                 while flying:
                     self._land(flying)
@@ -157,20 +151,35 @@ class Filling:
             batch.held.update(place for place in places if rows[place].id in held)
         return batch
 
-    def _cleaned(self, row: Row) -> Named | G3Error:
-        if self._stopped:
-            raise _Stopped
-        try:
-            return self._services.cleaner.clean(row)
-        except G3Error as error:
-            return error
+    def _cleaned(self, batch: Batch, places: Sequence[int]) -> dict[int, Named | G3Error]:
+        found: dict[int, Named | G3Error] = {}
+        for place in places:
+            if self._stopped:
+                raise _Stopped
+            try:
+                found[place] = self._services.cleaner.clean(batch.rows[place])
+            except G3Error as error:
+                found[place] = error
+        return found
 
-    def _embed(self, batch: Batch, cleaned: dict[int, "Future[Named | G3Error]"]) -> Batch:
-        self._name(batch, cleaned)
+    def _name(self, batch: Batch, cleaned: Sequence["Future[dict[int, Named | G3Error]]"]) -> Batch:
+        """Batch after batch: which of two photos is the duplicate goes by their order."""
+        for future in cleaned:
+            for place, found in future.result().items():
+                if isinstance(found, G3Error):
+                    batch.refused[place] = found
+                elif fault := self._picking.same_picture(found):
+                    batch.refused[place] = fault
+                else:
+                    batch.named[place] = found
+        return batch
+
+    def _embed(self, named: "Future[Batch]") -> Batch:
+        batch = named.result()
         for place in batch.named:
             if (ready := batch.rows[place].vectors) is not None:
                 batch.vectors[place] = ready
-        for part in _parts([place for place in batch.named if batch.named[place].jpeg], batch):
+        for part in parts([place for place in batch.named if batch.named[place].jpeg], batch):
             jpegs = [batch.named[place].jpeg for place in part]
             embed = partial(self._services.embedder.embed, jpegs, self._plan.model)
             for place, outcome in zip(part, self._bear(embed), strict=True):
@@ -178,24 +187,19 @@ class Filling:
                     batch.refused[place] = outcome
                 else:
                     batch.vectors[place] = outcome
+        return batch
+
+    def _pick(self, batch: Batch) -> None:
+        """Leaves out what is nearly the same as another photo, batch after batch as `_name`."""
         for place in sorted(batch.vectors):
             near = partial(self._picking.near_duplicate, batch.rows[place].id, batch.vectors[place])
             if fault := self._bear(near):
                 batch.refused[place] = fault
-        return batch
-
-    def _name(self, batch: Batch, cleaned: dict[int, "Future[Named | G3Error]"]) -> None:
-        for place, future in cleaned.items():
-            found = future.result()
-            if isinstance(found, G3Error):
-                batch.refused[place] = found
-            elif fault := self._picking.same_picture(found):
-                batch.refused[place] = fault
-            else:
-                batch.named[place] = found
 
     def _write(self, embedded: "Future[Batch]") -> Batch:
         batch = embedded.result()
+        if self._spec.near_duplicate:
+            self._pick(batch)
         places = [place for place in sorted(batch.vectors) if place not in batch.refused]
         if not places:
             return batch
@@ -266,18 +270,3 @@ class Filling:
         if self._stopped:
             raise _Stopped
         self._check()
-
-
-def _parts(places: Sequence[int], batch: Batch) -> Iterator[list[int]]:
-    """The photos in calls of at most `_REQUEST_BYTES`."""
-    part: list[int] = []
-    size = 0
-    for place in places:
-        length = len(batch.named[place].jpeg)
-        if part and size + length > _REQUEST_BYTES:
-            yield part
-            part, size = [], 0
-        part.append(place)
-        size += length
-    if part:
-        yield part

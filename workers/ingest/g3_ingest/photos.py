@@ -95,5 +95,5 @@ class Cleaner:
             if found is None:
                 raise Rejected("the photo has no EXIF coordinates, and no table was given")
             where = Coordinates(*found)
-        photo = clean(data, self._limits)
+        photo = clean(data, self._limits, smallest=False)
         return Named(where, photo.jpeg, bytes.fromhex(photo.sha256))

@@ -27,6 +27,7 @@ class WorkerSettings(RoomSettings):
     ingest_concurrency: int = Field(default=2, ge=1, le=64, description="shards worked at once")
     ingest_cleaners: int = Field(default=2, ge=1, le=64, description="threads that read and clean photos of a shard")
     ingest_batch: int = Field(default=32, ge=1, le=1000, description="photos a call")
+    ingest_calls: int = Field(default=2, ge=1, le=64, description="calls of one shard to the embedding service at once")
     ingest_turn_s: float = Field(default=900.0, gt=0, le=1500, description="how long a message is held at most")
 
     @property
