@@ -11,7 +11,7 @@ ROOMS := protos libs/kit libs/photo libs/geography libs/choice libs/dialogue lib
 PACKAGES := $(foreach room,$(ROOMS),$(wildcard $(room)/g3_*))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo eval up down demo-models test test-slow lint format types protos provision bench clean
+.PHONY: help install demo eval up down demo-models test test-slow unit lint format types protos provision bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -66,8 +66,14 @@ demo-models: install ## Train the demo's alignment model anew: render, pretrain,
 		--out $(TRAINED)/measured.json
 	$(BIN)/python workers/training/tools/package_demo_model.py $(TRAINED) libs/world/g3_world/models
 
-test: install provision lint types ## Lint, types and every test (unit, contract, integration, end to end)
-	$(BIN)/python -m pytest -m "not slow" tests/unit tests/contract tests/integration tests/e2e
+# Installing the servers waits for the network and the disk, the checks for the processor: they go side by side, and the
+# tests that need servers come when both are done. Whatever fails ends it.
+test: install ## Lint, types and every test (unit, contract, integration, end to end)
+	$(MAKE) --no-print-directory -j2 provision lint types unit
+	$(BIN)/python -m pytest -m "not slow" tests/contract tests/integration tests/e2e
+
+unit: install ## The tests that need nothing but the environment
+	$(BIN)/python -m pytest -m "not slow" tests/unit
 
 test-slow: install provision ## The tests that take minutes each
 	$(BIN)/python -m pytest -m slow tests
