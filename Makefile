@@ -11,7 +11,7 @@ ROOMS := protos libs/kit libs/photo libs/geography libs/choice libs/dialogue lib
 PACKAGES := $(foreach room,$(ROOMS),$(wildcard $(room)/g3_*))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo eval up down demo-models test test-slow unit lint format types protos provision bench clean
+.PHONY: help install demo eval up down demo-models demo-lmm test test-slow unit lint format types protos provision bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -74,6 +74,25 @@ test: install ## Lint, types and every test (unit, contract, integration, end to
 
 unit: install ## The tests that need nothing but the environment
 	$(BIN)/python -m pytest -m "not slow" tests/unit
+# The lessons' photos are of the alignment's cities and were not in its training; what it is examined on, neither.
+LMM := .cache/demo-lmm
+LESSONS = --alignment libs/world/g3_world/models/alignment.safetensors --references $(LMM)/references
+TAUGHT = $(LESSONS) --photos $(LMM)/photos --lessons $(LMM)/lessons
+
+demo-lmm: install ## Train the demo's language model anew: render, lessons, see, answer, examine (two hours)
+	$(BIN)/python -m g3_world arrays --out $(LMM)/references --count 42000 --seed 2 $(CITIES)
+	$(BIN)/python -m g3_world arrays --out $(LMM)/photos --count 60000 --seed 12 $(CITIES)
+	$(BIN)/python -m g3_world arrays --out $(LMM)/others --count 2500 --seed 3 $(CITIES)
+	$(BIN)/g3-train lmm lessons $(LESSONS) --photos $(LMM)/photos --out $(LMM)/lessons
+	$(BIN)/g3-train lmm lessons $(LESSONS) --photos $(LMM)/others --out $(LMM)/other-lessons
+	$(BIN)/g3-train lmm see $(TAUGHT) --out $(LMM)/see --minutes 24
+	$(BIN)/g3-train lmm answer $(TAUGHT) --eye $(LMM)/see/eye.safetensors --out $(LMM)/answer --minutes 40
+	$(BIN)/g3-train lmm examine $(LESSONS) --photos $(LMM)/others --lessons $(LMM)/other-lessons \
+		--model $(LMM)/answer/model --out $(LMM)/examined.json
+	$(BIN)/python workers/training/tools/package_demo_lmm.py $(LMM) libs/world/g3_world/models
+
+test: install provision lint types ## Lint, types and every test (unit, contract, integration, end to end)
+	$(BIN)/python -m pytest -m "not slow" tests/unit tests/contract tests/integration tests/e2e
 
 test-slow: install provision ## The tests that take minutes each
 	$(BIN)/python -m pytest -m slow tests

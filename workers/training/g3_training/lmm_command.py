@@ -94,8 +94,8 @@ def answer(
     out: Out,
     epochs: Epochs = 10,
     minutes: Minutes = None,
-    batch: Batch = 32,
-    learning_rate: Rate = 1e-3,
+    batch: Batch = 16,
+    learning_rate: Rate = 1.5e-3,
     holdout: Holdout = 0.01,
     seed: Seed = 0,
     save_every: SaveEvery = 60.0,
@@ -147,12 +147,13 @@ def examine(
         made = opened(lessons, source, WorldSource(references))
         exam = Exam(model, made, source, load(alignment).configuration.preprocessing, threads=threads)
         try:
-            results = {order.value: exam.results(most, samples, temperature, order) for order in PromptOrder}
+            orders = {order.value: exam.results(most, samples, temperature, order) for order in PromptOrder}
         finally:
             exam.close()
-        typer.echo(table(results))
+        typer.echo(table(orders))
         if out is not None:
-            write_json(out, results)
+            put = {"photos": min(most, len(made)), "references": len(made.references), "samples": samples}
+            write_json(out, {**put, "temperature": temperature, "orders": orders})
 
 
 def _recipe(epochs: int, minutes: float | None, batch: int, learning_rate: float, holdout: float, seed: int) -> Recipe:

@@ -1,4 +1,4 @@
-"""Phase 2: photo and references in, coordinates out.
+"""Phase 2: photo and references in, coordinates out. The eye stays as phase 1 left it.
 
 Each batch shows prompts of one length, drawn anew: none to fifteen references of each kind, in either order. Besides
 the answer the model learns to foretell the coordinates of the references: that is the same question, asked once a
@@ -23,11 +23,11 @@ from g3_training.sampling import Rows
 from g3_training.sources import PhotoSource
 
 COUNTS = (0, 1, 2, 3, 5, 10, 15)
-SHARES = (0.2, 0.15, 0.15, 0.2, 0.2, 0.07, 0.03)
+SHARES = (0.15, 0.3, 0.2, 0.15, 0.15, 0.04, 0.01)
 """How often a batch has so many references. Short prompts cost little and teach the eye; long ones are asked later."""
-PAPER_SHARE = 0.2
+PAPER_SHARE = 0.15
 """Of batches in the order `paper`; the others are in the order `image_first`."""
-PLAIN_SHARE = 0.4
+PLAIN_SHARE = 0.6
 """Of batches without dissimilar references: half the length, the same question."""
 REFERENCE_WEIGHT = 0.5
 """Of the similar references' coordinates in the loss, against 1 for the answer."""
@@ -73,6 +73,8 @@ class Answering:
     ) -> None:
         """`source` are the lessons' photos."""
         self.module: nn.Module = model
+        # its vectors are better than what a few thousand answers could make of them, and it costs half a pass
+        model.model.vision_tower.requires_grad_(False)
         self.shared: list[nn.Parameter] = []
         self._model, self._tokens, self._lessons = model, tokens, lessons
         self._loader = PixelLoader(source, preprocessing, threads)

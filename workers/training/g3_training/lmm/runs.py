@@ -112,7 +112,7 @@ def _trained(
         state = run.run(watch)
     finally:
         watch.close()
-    weights = sum(parameter.numel() for parameter in task.module.parameters())
-    numbers = {"weights": weights, "threads": torch.get_num_threads()}
+    stated["weights"] = sum(parameter.numel() for parameter in task.module.parameters())
+    numbers = {"threads": torch.get_num_threads()}
     write_report(output.folder, f"{stated['phase']}: {len(rows)} photos", {**stated, **numbers}, state)
     return state
