@@ -192,3 +192,28 @@ def test_a_lacking_setting_is_named(settings: dict[str, str], at_fault: str) -> 
     )
     assert ended.returncode == 2
     assert at_fault in ended.stderr
+
+
+@pytest.mark.needs("postgres")
+def test_sigterm_gives_back_what_cannot_end_and_claims_no_more(
+    broker_url: str, stages: FakeStages, served: GrpcServer, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    stages.put("asked", CLAIM)
+    stages.put("waiting", CLAIM)
+    settings = {"G3_LMM_MODEL": "m", "G3_LMM_CALLS": "1", "G3_LMM_DRAIN_S": "0.5"}
+    with ScriptedLmm([Says("first"), Hang()]) as lmm:
+        with worker(broker_url, served, log, G3_LMM_URL=lmm.url, **settings) as process:
+            ring(broker_url, "asked")
+            until(lambda: len(lmm.asked) == 2, log)
+            # one call at a time is one stage in hand: the second is not claimed, its message waits in the worker
+            ring(broker_url, "waiting")
+            time.sleep(2)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=20) == 0
+        assert lmm.asked[1].abandoned.wait(5)
+    assert stages.state("asked") == "released"
+    assert {answer.text for answer in stages.answers("asked")} == {"first"}
+    assert stages.state("waiting") == "dispatched"
+    until(lambda: celery_app.depths(broker_url, queues=["generate"])["generate"] == 1, log)
+    celery_app.purge(broker_url, queues=["generate"])

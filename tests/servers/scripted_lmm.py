@@ -15,7 +15,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -152,14 +152,26 @@ class ScriptedLmm:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.kill()
+
+    def kill(self) -> None:
+        """Ends it at once, connections included, as SIGKILL does. May be repeated."""
+        if self._over.is_set():
+            return
         self._over.set()
         self._server.shutdown()
         self._server.server_close()
+        self._server.cut()
         self._thread.join()
 
     def serve_forever(self) -> None:
         """Serves in this thread."""
         self._server.serve_forever()
+
+    def play(self, *steps: Step) -> None:
+        """From the next question on this is the script."""
+        with self._lock:
+            self._steps = list(steps)
 
     def next_step(self, asked: Asked) -> Step:
         """Notes the request and says what to do with it."""
@@ -188,6 +200,24 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
     lmm: ScriptedLmm
     over: threading.Event
+
+    def __init__(self, *arguments: Any) -> None:
+        self._connections: set[socket.socket] = set()
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def cut(self) -> None:
+        """Breaks the connections that are kept alive."""
+        for connection in list(self._connections):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Handler(BaseHTTPRequestHandler):

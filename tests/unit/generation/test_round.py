@@ -139,7 +139,8 @@ def test_a_first_prompt_that_fails_is_tried_again_alone() -> None:
 
 @given(st.lists(st.integers(0, 40), unique=True, min_size=1).map(sorted))
 def test_a_sample_has_one_seed_however_it_is_asked_for(missing: list[int]) -> None:
-    rest, seeds = missing, {}
+    rest = missing
+    seeds: dict[int, int] = {}
     while rest:
         samples = batch(rest)
         first = seed_of("job", 3, samples[0])

@@ -29,7 +29,7 @@ class FormFinder:
     """
 
     def __init__(
-        self, put: Put, *, proof_s: float = 20.0, first_s: float = 1.0, most_s: float = 30.0, rest_s: float = 15.0
+        self, put: Put, *, proof_s: float = 20.0, first_s: float = 1.0, most_s: float = 30.0, rest_s: float = 5.0
     ) -> None:
         """Nothing is known; `run` finds it out. `proof_s` bounds one question."""
         self._put, self._proof_s, self._first_s, self._most_s, self._rest_s = put, proof_s, first_s, most_s, rest_s

@@ -24,7 +24,8 @@ _log = logs.get("g3_generation.openai_sampler")
 _PROOF_TOKENS = 96  # twice an answer spelled letter by letter
 _FORM_WAIT_S = 5.0  # the first questions wait so long for a form
 _LOOK_S, _SELDOM_S = 1.0, 30.0  # between two looks at the server's metrics; at most, while it shows none
-# A call that was given less time than this and did not end in it says nothing about the server.
+# A call that had less than this, and less than half of its time because it waited for its turn, says nothing about the
+# server by not ending in it.
 _FAIR_S = 5.0
 
 _SECONDS = Histogram(
@@ -143,24 +144,23 @@ class OpenAISampler:
             trial = await self._breaker.admit()
         try:
             async with asyncio.timeout_at(ends):
-                await self._window.enter()
+                began = await self._window.enter()
             try:
-                return await self._watched(question, ends, trial=trial)
+                return await self._watched(question, began, ends, trial=trial)
             finally:
                 self._window.leave()
         finally:
             if trial:
                 self._breaker.abandoned()
 
-    async def _watched(self, question: Question, ends: float, *, trial: bool) -> list[Reply]:
+    async def _watched(self, question: Question, began: float, ends: float, *, trial: bool) -> list[Reply]:
         """Asks, and tells circuit and window how it went."""
-        began = time.monotonic()
         try:
             async with asyncio.timeout_at(ends):
                 found = await self._said(question)
         except TimeoutError:
             self._window.full(began, None)
-            if time.monotonic() - began >= min(_FAIR_S, 0.9 * question.deadline_s):
+            if time.monotonic() - began >= min(_FAIR_S, question.deadline_s / 2):
                 self._breaker.failed(Late("it did not answer in time"), trial=trial)
             raise
         except Exhausted as error:

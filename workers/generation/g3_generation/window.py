@@ -29,6 +29,7 @@ class Window:
         self._taken = 0
         self._turns: deque[asyncio.Future[None]] = deque()
         self._shrunk = 0.0
+        self._full_at = 0.0
         self._held_until = 0.0
         self._roomy_at: tuple[bool, float] = (True, 0.0)
         _SIZE.set(self.size)
@@ -43,8 +44,8 @@ class Window:
         """Calls in flight."""
         return self._taken
 
-    async def enter(self) -> None:
-        """Waits for a turn; `leave` must follow."""
+    async def enter(self) -> float:
+        """Waits for a turn and returns when it came (time.monotonic); `leave` must follow."""
         while not self._free():
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._turns.append(turn)
@@ -56,6 +57,10 @@ class Window:
                 raise
         self._taken += 1
         _FLYING.inc()
+        now = time.monotonic()
+        if self._taken >= self.size:
+            self._full_at = now
+        return now
 
     def leave(self) -> None:
         """The call has ended, in whatever way."""
@@ -64,12 +69,13 @@ class Window:
         self._wake()
 
     def answered(self, began: float, deadline_s: float) -> None:
-        """A call that began at `began` (time.monotonic) and might have taken `deadline_s` was answered."""
+        """A call whose turn came at `began` and that might have taken `deadline_s` was answered."""
         roomy, at = self._roomy_at
         reported = time.monotonic() - at < _FRESH_S
         if not reported and time.monotonic() - began > deadline_s / 2:
             self._shrink(0.75, began)
-        elif (roomy or not reported) and self._taken >= self.size:
+        elif (roomy or not reported) and self._full_at >= began:
+            # Only what was full while the call was in flight has shown that it is too small.
             self._size = min(self._ceiling, self._size + (1.0 if self._slow_start else 1.0 / self._size))
             self._resized()
 
