@@ -66,14 +66,6 @@ demo-models: install ## Train the demo's alignment model anew: render, pretrain,
 		--out $(TRAINED)/measured.json
 	$(BIN)/python workers/training/tools/package_demo_model.py $(TRAINED) libs/world/g3_world/models
 
-# Installing the servers waits for the network and the disk, the checks for the processor: they go side by side, and the
-# tests that need servers come when both are done. Whatever fails ends it.
-test: install ## Lint, types and every test (unit, contract, integration, end to end)
-	$(MAKE) --no-print-directory -j2 provision lint types unit
-	$(BIN)/python -m pytest -m "not slow" tests/contract tests/integration tests/e2e
-
-unit: install ## The tests that need nothing but the environment
-	$(BIN)/python -m pytest -m "not slow" tests/unit
 # The lessons' photos are of the alignment's cities and were not in its training; what it is examined on, neither.
 LMM := .cache/demo-lmm
 LESSONS = --alignment libs/world/g3_world/models/alignment.safetensors --references $(LMM)/references
@@ -91,8 +83,14 @@ demo-lmm: install ## Train the demo's language model anew: render, lessons, see,
 		--model $(LMM)/answer/model --out $(LMM)/examined.json
 	$(BIN)/python workers/training/tools/package_demo_lmm.py $(LMM) libs/world/g3_world/models
 
-test: install provision lint types ## Lint, types and every test (unit, contract, integration, end to end)
-	$(BIN)/python -m pytest -m "not slow" tests/unit tests/contract tests/integration tests/e2e
+# Installing the servers waits for the network and the disk, the checks for the processor: they go side by side, and the
+# tests that need servers come when both are done. Whatever fails ends it.
+test: install ## Lint, types and every test (unit, contract, integration, end to end)
+	$(MAKE) --no-print-directory -j2 provision lint types unit
+	$(BIN)/python -m pytest -m "not slow" tests/contract tests/integration tests/e2e
+
+unit: install ## The tests that need nothing but the environment
+	$(BIN)/python -m pytest -m "not slow" tests/unit
 
 test-slow: install provision ## The tests that take minutes each
 	$(BIN)/python -m pytest -m slow tests
