@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -176,18 +177,30 @@ def test_the_surest_come_first_and_no_answer_is_the_least_sure(tmp_path: Path) -
         paper("c.jpg", [voice(5000, 0.9)], 150, confident=0.1),
         OUTCOMES[3],
     ]
-    told = findings(load(stored(tmp_path / "run", sure, ["paper"])))
+    sure = [replace(outcome, ask="default") for outcome in sure]
+    told = findings(load(stored(tmp_path / "run", sure, ["default"])))
     (curve,) = told.covered
     assert curve.by == "confidence"
     assert [curve.accuracy[0][at] for at in (4, 9)] == [1.0, 0.5]
-    (one, *_) = told.calibrated["paper"]
+    (one, *_) = told.calibrated["default"]
     assert one.photos == 3
     assert [one.stated, one.true] == pytest.approx([0.6, 2 / 3])
     # 0.1 and 0 in the first bin, 0.8 and 1, 0.9 and 1
     assert one.error == pytest.approx((0.1 + 0.2 + 0.1) / 3)
-    plain = findings(load(stored(tmp_path / "plain", OUTCOMES, ["paper"])))
-    assert plain.covered[0].by == "similarity"
-    assert plain.calibrated["paper"] == []
+
+
+def test_a_superset_answers_what_the_profile_answers(tmp_path: Path) -> None:
+    # The job chose the second reference, 0 km off, which the profile would not have had: S = 1 leaves 150 km.
+    wide = paper("a.jpg", [voice(5000, 0.1)], 150, 0, confident=0.9)
+    wide.place, wide.voices[2] = place_at(0), Voice(*place_at(0), "retrieved", 0.99, reference_id="r1")
+    told = findings(load(stored(tmp_path / "run", [wide, *OUTCOMES[1:]], ["paper"])))
+    assert shares(told, "paper") == [0.0, 0.25, 0.5, 0.5, 0.5]
+    (curve,) = told.covered
+    assert curve.by == "similarity"
+    assert [accuracy[-1] for accuracy in curve.accuracy] == [0.0, 0.25, 0.5, 0.5, 0.5]
+    assert told.calibrated["paper"] == []
+    wider = next(curve for curve in told.curves if curve.name == "S")
+    assert [share.value for share in wider.within[2]] == [0.25, 0.5, 0.5, 0.5, 0.5]
 
 
 def test_failures_are_told_by_band_leakage_cost_and_reason(found: Findings) -> None:

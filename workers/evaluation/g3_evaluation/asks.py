@@ -52,6 +52,10 @@ _WORDS = {
 }
 
 
+SUPERSETS = (Ask.PAPER, Ask.CLIP, Ask.CLIP_GPS)
+"""Ways that ask for more than their profile takes, so that curves and ablations need not ask again."""
+
+
 @dataclass(frozen=True)
 class Superset:
     """What is asked for once: `samples` of each prompt (N), `retrieved` references among the candidates (S)."""

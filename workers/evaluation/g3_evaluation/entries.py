@@ -22,7 +22,7 @@ class Entry:
 
 
 def _stated(outcome: Outcome) -> Place | None:
-    """What the job answered."""
+    """What the job answered; see `rescoring.as_paper` for the supersets."""
     return outcome.place
 
 
@@ -46,7 +46,7 @@ def _by_similarity(outcome: Outcome) -> Place | None:
 
 ENTRIES = (
     Entry("default", "G3, profile default", Ask.DEFAULT, _stated),
-    Entry("paper", "G3, profile paper", Ask.PAPER, _by(Ranking.SIMILARITY), "G3"),
+    Entry("paper", "G3, profile paper", Ask.PAPER, _stated, "G3"),
     Entry("knn", "kNN, Gaussian kernel", Ask.KNN, _stated, "[L]kNN, \N{GREEK SMALL LETTER SIGMA} = 4"),
     Entry("gallery", "image-GPS gallery (GeoCLIP's way)", Ask.GALLERY, _stated, "GeoCLIP"),
     Entry("img2loc", "Img2Loc", Ask.IMG2LOC, _stated, "Img2Loc"),
@@ -54,7 +54,7 @@ ENTRIES = (
         "no_alignment",
         "paper without Geo-alignment (retrieval by plain CLIP)",
         Ask.CLIP,
-        _by(Ranking.SIMILARITY),
+        _stated,
         "G3 without Geo-alignment",
     ),
     Entry(
@@ -78,7 +78,7 @@ ENTRIES = (
         _by(Ranking.FIRST),
         "G3 without Geo-verification",
     ),
-    Entry("img_gps", "paper, retrieval by IMG+GPS", Ask.CLIP_GPS, _by(Ranking.SIMILARITY)),
+    Entry("img_gps", "paper, retrieval by IMG+GPS", Ask.CLIP_GPS, _stated),
     Entry("default_similarity", "default, chosen by similarity alone", Ask.DEFAULT, _by_similarity),
     Entry("nearest", "the nearest reference, all three vectors", Ask.PAPER, _nearest),
 )

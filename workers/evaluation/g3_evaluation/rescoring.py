@@ -5,9 +5,9 @@ the same code that the orchestrator chooses with.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from g3_choice import Origin, Proposal, Ranking, choose, merged
+from g3_choice import Choice, Origin, Proposal, Ranking, choose, merged
 from g3_geography import Coordinates
 from g3_kit.errors import Missing
 
@@ -40,24 +40,38 @@ def proposals(outcome: Outcome, part: Part = Part()) -> list[Proposal]:
     ]
 
 
-def place(found: Sequence[Proposal], ranking: Ranking, within_km: float = 0.0) -> Place | None:
-    """The answer among proposals; None when there is nothing to choose from.
+def chosen(found: Sequence[Proposal], ranking: Ranking, within_km: float = 0.0) -> Choice | None:
+    """The choice among proposals; None when there is nothing to choose from.
 
     `within_km`: how near proposals are one candidate; 0, as the paper has it, for equal ones.
     """
     try:
-        chosen = choose(merged(found, within_km), ranking, top_k=1)
+        return choose(merged(found, within_km), ranking, top_k=1)
     except Missing:
         return None
-    return chosen.coordinates.latitude, chosen.coordinates.longitude
+
+
+def place(found: Sequence[Proposal], ranking: Ranking, within_km: float = 0.0) -> Place | None:
+    """The answer of `chosen`."""
+    choice = chosen(found, ranking, within_km)
+    return None if choice is None else (choice.coordinates.latitude, choice.coordinates.longitude)
 
 
 def winner(found: Sequence[Proposal]) -> str:
     """The origin of the candidate that similarity chooses; "" without one."""
-    try:
-        return choose(merged(found, 0.0), Ranking.SIMILARITY, top_k=1).ranked[0].candidate.origin.value
-    except Missing:
-        return ""
+    choice = chosen(found, Ranking.SIMILARITY)
+    return "" if choice is None else choice.ranked[0].candidate.origin.value
+
+
+def as_paper(outcome: Outcome) -> Outcome:
+    """The outcome as if no more had been asked for than the profile `paper` takes.
+
+    What the job answered among the whole superset, and how sure it was of that, is another answer.
+    """
+    choice = chosen(proposals(outcome, PAPER), Ranking.SIMILARITY)
+    found = None if choice is None else (choice.coordinates.latitude, choice.coordinates.longitude)
+    similarity = None if choice is None else choice.ranked[0].candidate.similarity
+    return replace(outcome, place=found, similarity=similarity, confidence={}, radius_km=None, abstained=False)
 
 
 def _counts(voice: Voice, part: Part) -> bool:

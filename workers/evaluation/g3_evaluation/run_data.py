@@ -11,17 +11,21 @@ from g3_geography import Place as Named
 from g3_kit.errors import Missing
 from numpy.typing import NDArray
 
-from g3_evaluation.asks import Ask
+from g3_evaluation.asks import SUPERSETS, Ask
 from g3_evaluation.entries import ENTRIES, Entry, entry
 from g3_evaluation.metrics import Distances
 from g3_evaluation.outcomes import Outcome, Place
 from g3_evaluation.query_sets import Query
+from g3_evaluation.rescoring import as_paper
 from g3_evaluation.run_folder import RunFolder, RunNote
 
 
 @dataclass
 class RunData:
-    """One run. A photo counts once every way of asking that is reported has an outcome for it."""
+    """One run. A photo counts once every way of asking that is reported has an outcome for it.
+
+    Outcomes of a superset answer what the profile `paper` answers; their proposals are all there.
+    """
 
     note: RunNote
     queries: list[Query]
@@ -97,6 +101,7 @@ def load(path: Path) -> RunData:
         raise Missing(f"{path} holds no run: g3-eval run --out {path} makes one.", field="run")
     queries, outcomes = folder.queries(), folder.outcomes()
     asks = [ask for ask in note.asks if ask not in note.refused]
+    outcomes |= {key: as_paper(outcome) for key, outcome in outcomes.items() if key[0] in SUPERSETS}
     done = [query for query in queries if all((ask, query.id) in outcomes for ask in asks)]
     if not done or not asks:
         raise Missing(f"{path} has no photo that is done yet: g3-eval run --out {path} goes on.", field="run")
