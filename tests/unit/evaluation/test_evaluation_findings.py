@@ -2,12 +2,13 @@
 
 import json
 import math
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from g3_choice import Ranking
+from g3_choice import Origin, Proposal, Ranking, choose, merged
 from g3_choice.pool_file import read_pools
 from g3_evaluation.asks import Ask, Superset, key_of, of_photo, parameters
 from g3_evaluation.command import app
@@ -312,6 +313,27 @@ def test_a_reference_that_fell_together_with_an_answer_still_counts_as_one() -> 
     only = proposals(outcome, Part(prompts={1}))
     assert place(only, Ranking.SIMILARITY) == place_at(20)
     assert place([], Ranking.SIMILARITY) is None
+
+
+def test_the_best_candidate_is_the_one_that_the_choice_has_first() -> None:
+    chance = random.Random(1)
+    for _ in range(200):
+        pool = [
+            Proposal(
+                Coordinates(chance.randrange(-3, 3), chance.randrange(-3, 3)),
+                chance.choice(list(Origin)),
+                chance.choice((None, 0.1, 0.2, 0.3)),
+                chance.randrange(3),
+                chance.randrange(3),
+                rank=chance.randrange(4),
+            )
+            for _ in range(chance.randrange(1, 12))
+        ]
+        if any(candidate.similarity is not None for candidate in merged(pool, 0.0)):
+            expected = choose(merged(pool, 0.0), Ranking.SIMILARITY).coordinates
+            assert place(pool, Ranking.SIMILARITY) == (expected.latitude, expected.longitude)
+        else:
+            assert place(pool, Ranking.SIMILARITY) is None
 
 
 def test_what_is_written_as_json_has_no_picture_and_no_infinity(found: Findings) -> None:

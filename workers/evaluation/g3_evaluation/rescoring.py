@@ -7,7 +7,7 @@ the same code that the orchestrator chooses with.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from g3_choice import Choice, Origin, Proposal, Ranking, choose, merged
+from g3_choice import Candidate, Origin, Proposal, Ranking, choose, merged
 from g3_geography import Coordinates
 from g3_kit.errors import Missing
 
@@ -40,27 +40,35 @@ def proposals(outcome: Outcome, part: Part = Part()) -> list[Proposal]:
     ]
 
 
-def chosen(found: Sequence[Proposal], ranking: Ranking, within_km: float = 0.0) -> Choice | None:
-    """The choice among proposals; None when there is nothing to choose from.
+def best(found: Sequence[Proposal], within_km: float = 0.0) -> Candidate | None:
+    """The candidate that the ranking `similarity` chooses; None when there is nothing to choose from.
 
-    `within_km`: how near proposals are one candidate; 0, as the paper has it, for equal ones.
+    Its answer alone is what `choose` gives (the greatest cosine, ties in the order of the method), without the clusters
+    and the rest of a choice, which a curve over thousands of photos has no use for.
     """
-    try:
-        return choose(merged(found, within_km), ranking, top_k=1)
-    except Missing:
-        return None
+    scored = [candidate for candidate in merged(found, within_km) if candidate.similarity is not None]
+    return max(scored, key=lambda candidate: candidate.similarity or 0.0, default=None)
 
 
 def place(found: Sequence[Proposal], ranking: Ranking, within_km: float = 0.0) -> Place | None:
-    """The answer of `chosen`."""
-    choice = chosen(found, ranking, within_km)
-    return None if choice is None else (choice.coordinates.latitude, choice.coordinates.longitude)
+    """The answer among proposals; None when there is nothing to choose from.
+
+    `within_km`: how near proposals are one candidate; 0, as the paper has it, for equal ones.
+    """
+    if ranking is Ranking.SIMILARITY:
+        candidate = best(found, within_km)
+        return None if candidate is None else (candidate.coordinates.latitude, candidate.coordinates.longitude)
+    try:
+        coordinates = choose(merged(found, within_km), ranking, top_k=1).coordinates
+    except Missing:
+        return None
+    return coordinates.latitude, coordinates.longitude
 
 
 def winner(found: Sequence[Proposal]) -> str:
     """The origin of the candidate that similarity chooses; "" without one."""
-    choice = chosen(found, Ranking.SIMILARITY)
-    return "" if choice is None else choice.ranked[0].candidate.origin.value
+    candidate = best(found)
+    return "" if candidate is None else candidate.origin.value
 
 
 def as_paper(outcome: Outcome) -> Outcome:
@@ -68,9 +76,9 @@ def as_paper(outcome: Outcome) -> Outcome:
 
     What the job answered among the whole superset, and how sure it was of that, is another answer.
     """
-    choice = chosen(proposals(outcome, PAPER), Ranking.SIMILARITY)
-    found = None if choice is None else (choice.coordinates.latitude, choice.coordinates.longitude)
-    similarity = None if choice is None else choice.ranked[0].candidate.similarity
+    chosen = best(proposals(outcome, PAPER))
+    found = None if chosen is None else (chosen.coordinates.latitude, chosen.coordinates.longitude)
+    similarity = None if chosen is None else chosen.similarity
     return replace(outcome, place=found, similarity=similarity, confidence={}, radius_km=None, abstained=False)
 
 
