@@ -17,20 +17,38 @@ KERNELS_KM = (25, 200, 750)
 
 # How far a candidate may be from the best reference before it is of no use to it, in the units of the feature
 _FLOOR = -5.0
-# Cosines between the first and the twentieth reference of a photo differ by some hundredths
-_EVIDENCE_SCALE = 20.0
-_GAP_SCALE = 10.0
+# Among the candidates of a photo cosines differ by some hundredths: these make them numbers around 1
+_COSINES = 20.0
+_SHARPNESS = 30.0
+_FAMILIAR = 0.5
+
+# What is worth more or less where the encoder knows the land
+_WEIGHED = (
+    "similarity_gap",
+    "evidence_gap",
+    "reference_rank",
+    "lmm_25",
+    "retrieved_25",
+    "retrieved_200",
+    "gallery_25",
+)
+_AGREED = ("similarity_gap", "evidence_gap", "retrieved_25")
 
 FEATURES = (
     "similarity",
     "similarity_gap",
-    "similarity_familiar",
+    "similarity_near",
+    "similarity_nearest",
     *(f"{origin}_{kernel}" for origin in Origin for kernel in KERNELS_KM),
     "evidence_gap",
-    "evidence_near",
     "reference_rank",
     "lmm_alone",
     "gallery_alone",
+    *(f"evidence_mass_{kernel}" for kernel in (10, 25, 100)),
+    *(f"similarity_mass_{kernel}" for kernel in (25, 100)),
+    *(f"{name}_by_best" for name in _WEIGHED),
+    *(f"{name}_by_shortfall" for name in _WEIGHED),
+    *(f"{name}_by_agreement" for name in _AGREED),
 )
 """The columns of `of_candidates`, in order; the file of a model names the ones that it was fitted with."""
 
@@ -74,53 +92,98 @@ def of_candidates(pool: Pool) -> Floats:
     ::
 
         similarity            image-GPS cosine, standardised within the pool
-        similarity_gap        how much it falls short of the pool's best, in tenths of a cosine
-        similarity_familiar   similarity times the pool's best cosine: what it is worth where the encoder knows the land
+        similarity_gap        how much it falls short of the pool's best, in 1/20 of a cosine, so 0 or less; _near: at
+                              least -1, _nearest: at least -0.3
         {origin}_{h}          log(1 + sum over proposals of that origin of exp(-d / h km)): agreeing voices
-        evidence_gap          the best over references of (its similarity's shortfall from the best reference's in 1/20
+        evidence_gap          the best over references of (its similarity's shortfall from the best reference's, in 1/20
                               of a cosine, less d / 25 km), at least -5
-        evidence_near         the same by the similarity itself: absolute, not against the pool
         reference_rank        the best over references of (-log rank - d / 25 km), at least -5
-        lmm_alone             1 for an answer of the LMM that no reference and no gallery point is near to
-        gallery_alone         1 for a gallery point that no reference and no answer is near to
+        lmm_alone             for an answer of the LMM: 1 when no reference and no gallery point is near, less with each
+        gallery_alone         for a gallery point: the same with references and answers
+        evidence_mass_{h}     log of the references around, exp(-d / h km) each, the most similar counted most
+        similarity_mass_{h}   log of the candidates around, the most similar counted most
+        {feature}_by_{sign}   a feature times a sign of the pool: `best`, its best image-GPS cosine; `shortfall` of the
+                              best reference's image-GPS cosine from that, in [0, 1); `agreement`, the correlation
+                              of both similarities among the references: does the GPS encoder know the land?
 
     A candidate without a cosine is taken to be as unlike the photo as the pool's least similar one; when no candidate
-    has one, the three features of similarity are 0, as those of references are without any.
+    has one, all that is made of cosines is 0, as is all that is made of references without any.
     """
-    gap, standard, best = _similarities(pool.similarity)
-    near = [np.log1p(np.exp(-pool.distances / kernel) @ pool.counts) for kernel in KERNELS_KM]
-    voices = np.stack(near, axis=2).reshape(len(gap), -1)
-    closest = np.exp(-pool.distances / KERNELS_KM[0]) @ (pool.counts > 0)
-    evidence, rank = pool.evidence, -np.log(pool.rank)
-    top = float(np.nanmax(evidence)) if np.isfinite(evidence).any() else 0.0
-    alone = [
-        (pool.counts[:, own] > 0) * np.exp(-closest[:, [kind for kind in range(3) if kind != own]].sum(axis=1))
-        for own in (0, 2)
-    ]
-    return np.column_stack(
-        [
-            standard,
-            gap * _GAP_SCALE,
-            standard * best,
-            voices,
-            _reached((evidence - top) * _EVIDENCE_SCALE, pool.distances, _FLOOR),
-            _reached(evidence * _EVIDENCE_SCALE, pool.distances, top * _EVIDENCE_SCALE + _FLOOR) / _EVIDENCE_SCALE,
-            _reached(rank, pool.distances, _FLOOR),
-            *alone,
-        ]
-    )
-
-
-def _similarities(similarity: Floats) -> tuple[Floats, Floats, float]:
-    known = np.isfinite(similarity)
-    if not known.any():
-        return np.zeros(len(similarity)), np.zeros(len(similarity)), 0.0
-    filled = np.where(known, similarity, similarity[known].min())
+    filled = _filled(pool.similarity)
+    gap = (filled - filled.max()) * _COSINES
     spread = float(filled.std())
-    # candidates that are all alike say nothing, however rounding tells them apart
-    standard = (filled - filled.mean()) / spread if spread > 1e-9 else np.zeros(len(filled))
-    best = float(filled.max())
-    return filled - best, standard, best
+    columns = {
+        # candidates that are all alike say nothing, however rounding tells them apart
+        "similarity": (filled - filled.mean()) / spread if spread > 1e-9 else np.zeros(len(filled)),
+        "similarity_gap": gap,
+        "similarity_near": np.maximum(gap, -1.0),
+        "similarity_nearest": np.maximum(gap, -0.3),
+    }
+    columns |= _voices(pool)
+    columns |= _references(pool)
+    likely = np.exp(gap / _COSINES * _SHARPNESS)
+    scored = bool(np.isfinite(pool.similarity).any())
+    for kernel in (25, 100):
+        mass = _mass(likely, pool.distances, kernel) if scored else np.zeros(len(gap))
+        columns[f"similarity_mass_{kernel}"] = mass
+    best, shortfall, agreement = _signs(pool, filled)
+    columns |= {f"{name}_by_best": columns[name] * best for name in _WEIGHED}
+    columns |= {f"{name}_by_shortfall": columns[name] * shortfall for name in _WEIGHED}
+    columns |= {f"{name}_by_agreement": columns[name] * agreement for name in _AGREED}
+    return np.column_stack([columns[name] for name in FEATURES])
+
+
+def _filled(similarity: Floats) -> Floats:
+    known = np.isfinite(similarity)
+    return np.where(known, similarity, similarity[known].min()) if known.any() else np.zeros(len(similarity))
+
+
+def _voices(pool: Pool) -> dict[str, Floats]:
+    columns: dict[str, Floats] = {}
+    for kernel in KERNELS_KM:
+        near = np.log1p(np.exp(-pool.distances / kernel) @ pool.counts)
+        columns |= {f"{origin}_{kernel}": near[:, number] for number, origin in enumerate(Origin)}
+    closest = np.exp(-pool.distances / KERNELS_KM[0]) @ (pool.counts > 0)
+    for own, name in ((0, "lmm_alone"), (2, "gallery_alone")):
+        others = closest[:, [kind for kind in range(3) if kind != own]].sum(axis=1)
+        columns[name] = (pool.counts[:, own] > 0) * np.exp(-others)
+    return columns
+
+
+def _references(pool: Pool) -> dict[str, Floats]:
+    known = np.isfinite(pool.evidence)
+    behind = pool.evidence - (pool.evidence[known].max() if known.any() else 0.0)
+    columns = {
+        "evidence_gap": _reached(behind * _COSINES, pool.distances, _FLOOR),
+        "reference_rank": _reached(-np.log(pool.rank), pool.distances, _FLOOR),
+    }
+    telling = np.where(known, np.exp(np.where(known, behind, 0.0) * _SHARPNESS), 0.0)
+    for kernel in (10, 25, 100):
+        mass = _mass(telling, pool.distances, kernel) if known.any() else np.zeros(len(behind))
+        columns[f"evidence_mass_{kernel}"] = mass
+    return columns
+
+
+def _signs(pool: Pool, filled: Floats) -> tuple[float, float, float]:
+    scored = bool(np.isfinite(pool.similarity).any())
+    best = (float(filled.max()) - _FAMILIAR) * _COSINES / 2 if scored else 0.0
+    known = np.flatnonzero(np.isfinite(pool.evidence))
+    if not known.size or not scored:
+        return best, 0.0, 0.0
+    one, other = pool.evidence[known], filled[known]
+    top = other[one >= one.max()].max()
+    shortfall = float(np.tanh((filled.max() - top) * _COSINES / 2))
+    one, other = one - one.mean(), other - other.mean()
+    spread = float(np.sqrt((one @ one) * (other @ other)))
+    # of three points or fewer a correlation says nothing
+    agreement = float(one @ other) / spread if known.size > 3 and spread > 1e-9 else 0.0
+    return best, shortfall, agreement
+
+
+def _mass(worth: Floats, distances: Floats, kernel: float) -> Floats:
+    # a floor, so that what lies alone is not infinitely unlikely
+    mass: Floats = np.log(0.02 + np.exp(-distances / kernel) @ worth)
+    return mass
 
 
 def _reached(worth: Floats, distances: Floats, floor: float) -> Floats:

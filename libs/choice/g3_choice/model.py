@@ -89,7 +89,7 @@ DEFAULT = ChoiceModel(
         **dict.fromkeys(FEATURES, 0.0),
         # Likely by verification and said by several: neither alone decides.
         "similarity": 0.25,
-        "similarity_gap": 2.0,
+        "similarity_gap": 1.0,
         "lmm_25": 2.0,
         "retrieved_25": 1.0,
         "gallery_25": 0.5,

@@ -58,15 +58,13 @@ def _homes(ordered: Sequence[Proposal], within_km: float) -> list[int]:
         return [numbers.setdefault(proposal.coordinates, len(numbers)) for proposal in ordered]
     latitudes = np.array([proposal.coordinates.latitude for proposal in ordered])
     longitudes = np.array([proposal.coordinates.longitude for proposal in ordered])
-    leaders: list[int] = []
-    homes: list[int] = []
-    for row in range(len(ordered)):
-        # leaders only: a chain of proposals must not carry a candidate away
-        distances = haversine_km(latitudes[row], longitudes[row], latitudes[leaders], longitudes[leaders])
-        near = np.flatnonzero(distances <= within_km)
-        if near.size:
-            homes.append(int(near[0]))
-        else:
-            homes.append(len(leaders))
-            leaders.append(row)
-    return homes
+    homes = np.full(len(ordered), -1)
+    begun = 0
+    while (free := np.flatnonzero(homes < 0)).size:
+        # who is nobody's yet begins a candidate and takes those near; a chain of proposals does not carry it away
+        leader = free[0]
+        distances = haversine_km(latitudes[leader], longitudes[leader], latitudes[free], longitudes[free])
+        homes[free[distances <= within_km]] = begun
+        homes[leader] = begun
+        begun += 1
+    return homes.tolist()
