@@ -11,7 +11,7 @@ ROOMS := protos libs/kit libs/photo libs/geography libs/choice libs/dialogue lib
 PACKAGES := $(foreach room,$(ROOMS),$(wildcard $(room)/g3_*))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo eval up down demo-models demo-lmm test test-slow unit lint format types protos provision bench clean
+.PHONY: help install demo eval up down demo-models demo-lmm demo-choice test test-slow unit lint format types protos provision bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -65,6 +65,25 @@ demo-models: install ## Train the demo's alignment model anew: render, pretrain,
 		--queries $(TRAINED)/seen --queries $(TRAINED)/unseen --more $(TRAINED)/unseen-references \
 		--out $(TRAINED)/measured.json
 	$(BIN)/python workers/training/tools/package_demo_model.py $(TRAINED) libs/world/g3_world/models
+
+# The demo's choice, from retrieved references and gallery points alone; pools of g3-eval with answers of an LMM do better.
+POOLS = $(BIN)/python workers/training/tools/world_pools.py --model libs/world/g3_world/models/alignment.safetensors \
+	--references $(TRAINED)/second --most 20000
+
+demo-choice: install ## Fit how the demo chooses among candidates anew: render, make pools, fit (fifteen minutes)
+	$(ARRAYS)/second --count 42000 --seed 2 $(CITIES)
+	$(ARRAYS)/queries --count 8000 --seed 12 $(CITIES)
+	$(ARRAYS)/unseen-references --count 4000 --seed 5 $(UNSEEN)
+	$(ARRAYS)/unseen-queries --count 6000 --seed 15 $(UNSEEN)
+	$(POOLS) --references $(TRAINED)/unseen-references --queries $(TRAINED)/queries --set seen --seed 1 \
+		--out $(TRAINED)/seen.jsonl
+	$(POOLS) --references $(TRAINED)/unseen-references --queries $(TRAINED)/unseen-queries --count 4000 \
+		--set unseen-with-references --seed 2 --out $(TRAINED)/unseen-with-references.jsonl
+	$(POOLS) --queries $(TRAINED)/unseen-queries --skip 4000 --set unseen-without --seed 3 \
+		--out $(TRAINED)/unseen-without.jsonl
+	$(BIN)/g3-train choice --pools $(TRAINED)/seen.jsonl --pools $(TRAINED)/unseen-with-references.jsonl \
+		--pools $(TRAINED)/unseen-without.jsonl --out libs/choice/g3_choice/data/demo.json --data \
+		"rendered photos of the procedural world; retrieved references and gallery points, no LMM"
 
 # The lessons' photos are of the alignment's cities and were not in its training; what it is examined on, neither.
 LMM := .cache/demo-lmm

@@ -7,7 +7,7 @@ import typer
 from g3_alignment import AlignmentConfiguration, AlignmentModel, initialise, load, preset
 from g3_kit.errors import Rejected
 
-from g3_training import lmm_command, measuring, runs
+from g3_training import choice_command, lmm_command, measuring, runs
 from g3_training.cache import CachePlan, open_cache
 from g3_training.ending import ended, processes_of
 from g3_training.recipe import Recipe
@@ -17,6 +17,7 @@ from g3_training.writing import write_json
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 app.add_typer(lmm_command.app, name="lmm")
+app.command()(choice_command.choice)
 
 Csv = Annotated[Path | None, typer.Option("--csv", help="MP16-Pro's table, or any with its columns.")]
 Tar = Annotated[list[Path] | None, typer.Option("--tar", help="A tar archive of JPEGs; may be given again.")]

@@ -62,6 +62,7 @@ def main() -> None:
     parser.add_argument("--most", type=int, help="at most so many of the first --references")
     parser.add_argument("--queries", type=Path, required=True, help="arrays")
     parser.add_argument("--count", type=int, help="at most so many queries")
+    parser.add_argument("--skip", type=int, default=0, help="leave out so many queries before them")
     parser.add_argument("--set", default="", help="what the photos are called in the figures")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0)
@@ -73,7 +74,9 @@ def main() -> None:
     references = encoded(model, WorldSource(asked.references[:1]), asked.most, asked.threads)
     for further in asked.references[1:]:
         references = references.joined(encoded(model, WorldSource([further]), None, asked.threads))
-    queries = encoded(model, WorldSource([asked.queries]), asked.count, asked.threads)
+    last = None if asked.count is None else asked.skip + asked.count
+    seen = encoded(model, WorldSource([asked.queries]), last, asked.threads)
+    queries = Photos(seen.image[:, asked.skip :], seen.gps[asked.skip :], seen.coordinates[asked.skip :])
     count = write_pools(asked.out, pools(queries, references, model.fingerprint, asked.set, asked.seed))
     print(f"{count} pools in {asked.out}")  # noqa: T201
 
