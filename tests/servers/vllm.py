@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Self
 import psutil
 
 from tests.servers.rabbitmq import free_port
-from tests.servers.vllm_environment import vllm_python
+from tests.servers.vllm_environment import CACHE, vllm_python
 
 MODEL = "tiny-llava"
 """The name under which it serves the model."""
@@ -39,7 +40,7 @@ _TOLD = (
 class Vllm:
     """One server; port and folder outlive its deaths. Use it as a context manager."""
 
-    def __init__(self, folder: Path, model: Path, *, context: int = 4096, ready_s: float = 240.0) -> None:
+    def __init__(self, folder: Path, model: Path, *, context: int = 4096, ready_s: float = 400.0) -> None:
         """Makes the environment when it is missing. Raises RuntimeError when that fails."""
         self.port = free_port()
         self.log = folder / "vllm.log"
@@ -77,8 +78,7 @@ class Vllm:
         while not self._healthy():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
-                tail = self.log.read_bytes()[-4000:].decode(errors="replace")
-                raise RuntimeError(f"vLLM was not up within {self._ready_s:g} s ({self.log}):\n{tail}")
+                raise RuntimeError(f"vLLM was not up within {self._ready_s:g} s ({self.log}):\n{self._tail()}")
             time.sleep(0.2)
 
     def kill(self) -> None:
@@ -136,8 +136,8 @@ class Vllm:
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
             # The queues between its processes listen on this machine alone, as its API does.
             "VLLM_HOST_IP": "127.0.0.1",
-            # Its caches (compiled kernels, statistics) end with the test's folder.
-            "VLLM_CACHE_ROOT": str(self._folder / "cache"),
+            # What it once found out about the model's class it keeps: eight seconds of imports at every other start.
+            "VLLM_CACHE_ROOT": str(CACHE / "vllm-cache"),
             "PYTHONNOUSERSITE": "1",
         }
 
@@ -147,6 +147,9 @@ class Vllm:
                 return bool(response.status == 200)
         except OSError:
             return False
+
+    def _tail(self) -> str:
+        return self.log.read_bytes()[-4000:].decode(errors="replace")
 
     def _signal(self, number: signal.Signals) -> None:
         # It leads a session of its own: its group is the API server, the engine and their workers, nothing else.
@@ -170,7 +173,10 @@ class Vllm:
         self.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            # Its folder may end with the failure that it explains.
+            sys.stderr.write(f"the end of {self.log}:\n{self._tail()}\n")
         self.stop()
 
 
