@@ -25,24 +25,35 @@ def lines(located: Sequence[Located]) -> Iterator[str]:
     share = 100 * (total - sum(unread.values())) / total
     yield f"the LMM gave {total:,} answers to {len(asked)} photos; {share:.1f} % could be read as a place{why}"
     winners = Counter(_winner(item.job) for item in asked)
-    said = ", ".join(f"{_NAMES.get(origin, origin)} {count}" for origin, count in winners.most_common())
-    yield f"the chosen answer came from: {said}"
+    said = ", ".join(f"{_named(origins)} {count}" for origins, count in winners.most_common())
+    yield f"the chosen place was proposed by: {said}"
     known = [item for item in asked if item.truth is not None]
     if known:
         yield from _errors(known)
         yield from _merits(known)
 
 
-_NAMES = {Origin.LMM.value: "the LMM", Origin.RETRIEVED.value: "retrieval", Origin.GALLERY.value: "the gallery"}
+def proposers(job: Job) -> str:
+    """Who proposed the place that was chosen."""
+    return _named(_winner(job))
+
+
+_NAMES = {Origin.LMM: "the LMM", Origin.RETRIEVED: "retrieval", Origin.GALLERY: "the gallery"}
+
+
+def _named(origins: frozenset[Origin]) -> str:
+    return " and ".join(name for origin, name in _NAMES.items() if origin in origins) or "nobody"
 
 
 def _errors(known: Sequence[Located]) -> Iterator[str]:
     columns = {
         "chosen": [_off(item, _chosen(item)) for item in known],
         "nearest reference by looks": [_off(item, point) for item in known if (point := _first_reference(item.job))],
-        "every LMM answer": [_off(item, c.coordinates) for item in known for c in _of(item.job, Origin.LMM)],
-        "best-ranked LMM answer": [_off(item, c.coordinates) for item in known for c in _of(item.job, Origin.LMM)[:1]],
-        "best-ranked retrieved": [
+        "every place that the LMM named": [
+            _off(item, c.coordinates) for item in known for c in _of(item.job, Origin.LMM)
+        ],
+        "the LMM's best-ranked": [_off(item, c.coordinates) for item in known for c in _of(item.job, Origin.LMM)[:1]],
+        "retrieval's best-ranked": [
             _off(item, c.coordinates) for item in known for c in _of(item.job, Origin.RETRIEVED)[:1]
         ],
     }
@@ -51,18 +62,18 @@ def _errors(known: Sequence[Located]) -> Iterator[str]:
 
 
 def _merits(known: Sequence[Located]) -> Iterator[str]:
-    """Photos whose answer is the LMM's, by whether it lies nearer than what retrieval had to offer, and the reverse."""
+    """Photos whose place one of the two alone proposed: did it lie nearer than the best that the other had?"""
     for origin, other in ((Origin.LMM, Origin.RETRIEVED), (Origin.RETRIEVED, Origin.LMM)):
         pairs = [
             (_off(item, _chosen(item)), _off(item, rivals[0].coordinates))
             for item in known
-            if _winner(item.job) == origin.value and (rivals := _of(item.job, other))
+            if origin in (won := _winner(item.job)) and other not in won and (rivals := _of(item.job, other))
         ]
         if pairs:
             nearer = sum(chosen < rival for chosen, rival in pairs)
             yield (
-                f"where {_NAMES[origin.value]} won, its answer was nearer to the truth than the best-ranked one of "
-                f"{_NAMES[other.value]} {nearer} times of {len(pairs)}"
+                f"where {_NAMES[origin]} won against {_NAMES[other]}, its place was the nearer one "
+                f"{nearer} times of {len(pairs)}"
             )
 
 
@@ -79,12 +90,18 @@ def _dropped(job: Job) -> list[str]:
 
 
 def _of(job: Job, origin: Origin) -> list[Candidate]:
-    """The candidates of one origin, the best first."""
-    return [] if job.result is None else [one for one in job.result.candidates if one.origin == origin]
+    """The candidates that one origin proposed, alone or among others, the best first."""
+    return [] if job.result is None else [one for one in job.result.candidates if origin in _origins(one)]
 
 
-def _winner(job: Job) -> str:
-    return str(job.result.candidates[0].origin) if job.result is not None and job.result.candidates else ""
+def _winner(job: Job) -> frozenset[Origin]:
+    """Who proposed the first candidate."""
+    return _origins(job.result.candidates[0]) if job.result is not None and job.result.candidates else frozenset()
+
+
+def _origins(candidate: Candidate) -> frozenset[Origin]:
+    """Proposals that lie together are one candidate."""
+    return frozenset(source.origin for source in candidate.sources) or frozenset({candidate.origin})
 
 
 def _chosen(item: Located) -> Point:

@@ -178,8 +178,7 @@ def _row(item: Located) -> list[str]:
     off = f"{item.error_km:,.1f} km" if item.error_km is not None else "unknown"
     names = [name for name in (answer.place.city, answer.place.country) if name]
     place = ", ".join(names) or f"{answer.coordinates.latitude:.3f}, {answer.coordinates.longitude:.3f}"
-    origin = str(answer.candidates[0].origin) if answer.candidates else ""
-    return [item.name, place, origin, off, _nearest(item), _timings(job)]
+    return [item.name, place, demo_contest.proposers(job), off, _nearest(item), _timings(job)]
 
 
 def _nearest(item: Located) -> str:

@@ -37,16 +37,28 @@ def test_the_contest_is_counted() -> None:
     ]
     assert list(demo_contest.lines(located)) == [
         "the LMM gave 18 answers to 3 photos; 88.9 % could be read as a place, 1 refused, 1 unparsable",
-        "the chosen answer came from: the LMM 2, retrieval 1",
+        "the chosen place was proposed by: the LMM 2, retrieval 1",
         (
-            "median error: chosen 111.3 km, nearest reference by looks 334.0 km, every LMM answer 334.0 km, "
-            "best-ranked LMM answer 222.6 km, best-ranked retrieved 222.6 km"
+            "median error: chosen 111.3 km, nearest reference by looks 334.0 km, "
+            "every place that the LMM named 334.0 km, the LMM's best-ranked 222.6 km, retrieval's best-ranked 222.6 km"
         ),
-        "where the LMM won, its answer was nearer to the truth than the best-ranked one of retrieval 1 times of 2",
-        "where retrieval won, its answer was nearer to the truth than the best-ranked one of the LMM 1 times of 1",
+        "where the LMM won against retrieval, its place was the nearer one 1 times of 2",
+        "where retrieval won against the LMM, its place was the nearer one 1 times of 1",
     ]
 
 
 def test_without_an_lmm_nothing_is_said() -> None:
     assert list(demo_contest.lines([job(("retrieved", 1.0), degraded=("generation",))])) == []
     assert list(demo_contest.lines([])) == []
+
+
+def test_a_place_that_both_proposed_is_nobodys_alone() -> None:
+    both = job(("lmm", 1.0), ("retrieved", 2.0))
+    assert both.job.result is not None
+    first, *others = both.job.result.candidates
+    sources = [{"origin": "lmm"}, {"origin": "retrieved"}]
+    shared = type(first).model_validate(first.model_dump() | {"sources": sources})
+    result = both.job.result.model_copy(update={"candidates": (shared, *others)})
+    told = list(demo_contest.lines([Located(job=both.job.model_copy(update={"result": result}), truth=HERE)]))
+    assert told[1] == "the chosen place was proposed by: the LMM and retrieval 1"
+    assert len(told) == 3
