@@ -14,7 +14,7 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from PIL import Image
 
-from tests.e2e.conftest import REFERENCES
+from tests.e2e.conftest import ANSWERS, REFERENCES
 from tests.servers.stack import LocalStack
 
 SERVICE = "g3_protos.orchestrator.v1.JobService"
@@ -36,17 +36,58 @@ def test_the_sdk_gets_an_answer_with_its_evidence(stack: LocalStack, query: Path
     assert job.label == "one"
     assert job.result is not None
     origins = {candidate.origin for candidate in job.result.candidates}
-    assert origins == {"lmm", "retrieved"}
+    assert origins == {"lmm", "retrieved", "gallery"}
     assert [c.rank for c in job.result.candidates] == list(range(1, len(job.result.candidates) + 1))
-    similarities = [c.similarity for c in job.result.candidates if c.similarity is not None]
-    assert similarities == sorted(similarities, reverse=True)
-    assert job.result.coordinates == job.result.candidates[0].coordinates
+    assert all(candidate.similarity is not None and candidate.sources for candidate in job.result.candidates)
+    assert job.result.coordinates == job.result.candidates[0].coordinates == job.result.places[0].coordinates
+    assert sum(place.probability or 0 for place in job.result.places) == pytest.approx(1)
+    # The choice model that is shipped was fitted to the demo's alignment model, or states nothing.
+    assert [each.km for each in job.result.confidence] in ([], [1, 25, 200, 750, 2500])
+    assert (job.result.radius_km is None) == (job.result.confidence == ())
+    assert {answer.text for answer in job.result.answers} == set(ANSWERS)
     assert len(job.result.references) > 0
     assert job.result.place.country
     assert {dropped.reason for dropped in job.result.dropped} & {"refused", "unparsable"}
     assert [timing.stage for timing in job.timings] == ["retrieve", "generate", "verify"]
     assert job.result.release is not None
-    assert len(job.result.release.model) == 64
+    assert len(job.result.release.model) == len(job.result.release.gallery) == len(job.result.release.choice) == 64
+    assert job.result.release.lmm
+
+
+def test_the_paper_takes_the_greatest_cosine(stack: LocalStack, query: Path) -> None:
+    with stack.client() as g3:
+        job = g3.locate(query, parameters={"profile": "paper", "top_k": 50})
+    assert job.result is not None
+    similarities = [c.similarity for c in job.result.candidates if c.similarity is not None]
+    assert similarities == sorted(similarities, reverse=True)
+    assert job.result.release is not None
+    assert job.result.release.gallery == ""
+
+
+@pytest.mark.parametrize("strategy", ["knn", "gallery", "img2loc"])
+def test_the_baselines_answer_through_the_same_api(stack: LocalStack, query: Path, strategy: str) -> None:
+    with stack.client() as g3:
+        job = g3.locate(query, parameters={"strategy": strategy})
+    assert job.result is not None
+    assert job.degraded == ()
+    origins = {str(candidate.origin) for candidate in job.result.candidates}
+    assert origins == {{"knn": "retrieved", "gallery": "gallery", "img2loc": "lmm"}[strategy]}
+    stages = [timing.stage for timing in job.timings]
+    assert stages == (["retrieve", "generate", "verify"] if strategy == "img2loc" else ["retrieve"])
+
+
+def test_the_gallery_leaves_out_the_places_of_excluded_references(stack: LocalStack, query: Path) -> None:
+    with stack.client() as g3:
+        known = g3.locate(query, parameters={"strategy": "knn"}).result
+        assert known is not None
+        excluded = [match.reference.id for match in known.references[:40]]
+        left_out = {match.reference.coordinates for match in known.references[:40]}
+        allowed = {match.reference.coordinates for match in known.references[40:]}
+        found = g3.locate(query, parameters={"strategy": "gallery", "excluded_references": excluded}).result
+    assert found is not None
+    points = {candidate.coordinates for candidate in found.candidates}
+    assert points <= allowed
+    assert not points & left_out
 
 
 def test_the_command_writes_json_and_a_map(stack: LocalStack, query: Path, tmp_path: Path) -> None:
