@@ -238,6 +238,14 @@ def test_odd_choices_have_arrived_all_the_same(serving: Serving) -> None:
     assert {(reply.model, reply.prompt_tokens, reply.answer_tokens) for reply in replies} == {("some-model", 0, 0)}
 
 
+def test_what_was_cached_is_read(serving: Serving) -> None:
+    for details, expected in ((b'{"cached_tokens": 64}', 64), (b"null", 0), (b'{"cached_tokens": "x"}', 0)):
+        body = b'{"choices": [{"message": {"content": "a"}, "finish_reason": "length"}], "usage": {"prompt_tokens": 70,'
+        sampler, _ = serving(Body(body + b'"prompt_tokens_details": ' + details + b"}}"))
+        (reply,) = asked(sampler, 1)
+        assert (reply.cached_tokens, reply.prompt_tokens, reply.cut) == (expected, 70, True)
+
+
 def test_many_calls_side_by_side(serving: Serving) -> None:
     sampler, lmm = serving(Says("a", "b"))
     futures = [sampler.ask(question(2)) for _ in range(60)]

@@ -44,6 +44,8 @@ def replies(status: int, headers: Mapping[str, str], content: bytes, model: str)
     named = body.get("model")
     usage = body.get("usage")
     usage = usage if isinstance(usage, dict) else {}
+    details = usage.get("prompt_tokens_details")
+    cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else 0
     # `usage` counts the answers of all choices together; the split is even because nobody states it.
     share = _count(usage.get("completion_tokens")) // max(1, len(choices))
     return [
@@ -53,6 +55,7 @@ def replies(status: int, headers: Mapping[str, str], content: bytes, model: str)
             _count(usage.get("prompt_tokens")),
             share,
             cut=choice.get("finish_reason") == "length",
+            cached_tokens=cached,
         )
         for choice in choices
     ]

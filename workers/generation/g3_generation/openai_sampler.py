@@ -133,6 +133,7 @@ class OpenAISampler:
             _SECONDS.labels(outcome).observe(self._loop.time() - began)
         _CHOICES.inc(len(found))
         _TOKENS.labels("prompt").inc(max((reply.prompt_tokens for reply in found), default=0))
+        _TOKENS.labels("cached").inc(max((reply.cached_tokens for reply in found), default=0))
         _TOKENS.labels("answer").inc(sum(reply.answer_tokens for reply in found))
         return found
 

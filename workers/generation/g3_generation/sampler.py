@@ -38,7 +38,8 @@ class Question:
 class Reply:
     """One sampled answer: raw text, the model's name as the endpoint states it, tokens (0 when it does not say).
 
-    `cut`: the endpoint says that it stopped for length and not at an end.
+    `cut`: the endpoint says that it stopped for length and not at an end. `cached_tokens`: how many of the prompt's
+    tokens it had in its prefix cache.
     """
 
     text: str
@@ -46,6 +47,7 @@ class Reply:
     prompt_tokens: int = 0
     answer_tokens: int = 0
     cut: bool = False
+    cached_tokens: int = 0
 
 
 class OpenCircuit(Unavailable):
