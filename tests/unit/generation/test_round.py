@@ -246,7 +246,7 @@ def test_who_leaves_claims_nothing() -> None:
 
 def test_no_more_stages_are_claimed_than_the_lmm_can_take() -> None:
     stages, sampler = stages_with(CLAIM), HeldSampler()
-    sampler.calls = 2
+    sampler.calls = 1
     stages.put("other", CLAIM)
     generation = Generation(stages, sampler, QUICK, berth_s=0.1)
     running = Running(generation)

@@ -20,9 +20,9 @@ from g3_generation.stages import Claim, StageRef, Stages
 
 NO_ENDPOINT = "no LMM endpoint is configured"
 LEAVING = "the worker was asked to stop"
-# Stages are held twice as many as their prompts would fill the window: one is being claimed, warmed or recorded while
-# another asks.
-_DEPTH = 2
+# Of K prompts in the order `image_first` one is in flight, then K - 1: half of them on average. Half as many stages again
+# are being claimed, recorded or completed meanwhile.
+_DEPTH = 3
 _PROMPTS = 4  # until the first claim says how many there are
 
 

@@ -37,7 +37,7 @@ class GenerationSettings(RoomSettings):
     lmm_drain_s: float = Field(
         default=20.0, ge=0, le=3600, description="how long calls in flight may go on after SIGTERM"
     )
-    generation_concurrency: int = Field(default=16, ge=1, le=64, description="most stages in hand at once")
+    generation_concurrency: int = Field(default=24, ge=1, le=64, description="most stages in hand at once")
 
     @field_validator("lmm_model")
     @classmethod
