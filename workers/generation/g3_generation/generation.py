@@ -20,8 +20,8 @@ from g3_generation.stages import Claim, StageRef, Stages
 
 NO_ENDPOINT = "no LMM endpoint is configured"
 LEAVING = "the worker was asked to stop"
-# Of K prompts in the order `image_first` one is in flight, then K - 1: half of them on average. Half as many stages again
-# are being claimed, recorded or completed meanwhile.
+# Of K prompts in the order `image_first` one is in flight, then K - 1: half of them on average. Half as many stages
+# again are being claimed, recorded or completed meanwhile.
 _DEPTH = 3
 _PROMPTS = 4  # until the first claim says how many there are
 
