@@ -7,6 +7,7 @@ from pathlib import Path
 
 import g3_choice
 from g3_choice import DEFAULT, Choice, ChoiceModel, choose, model_for
+from g3_kit import logs
 
 from g3_orchestrator.candidates import fitting, named, points, references
 from g3_orchestrator.model import Candidate, Dropped, LikelyPlace, Result, Retrieval, Source, Within
@@ -14,6 +15,8 @@ from g3_orchestrator.neighbours import by_density
 from g3_orchestrator.parameters import Parameters
 from g3_orchestrator.ports import Namer
 from g3_orchestrator.states import Origin, Profile, Ranking, Strategy
+
+_log = logs.get("g3_orchestrator.judging")
 
 MOST_TOLD = 200
 """Candidates of a result. Answers of the LMM are all told, wherever they rank."""
@@ -72,7 +75,9 @@ class Judge:
     def _model(self, alignment: str) -> ChoiceModel:
         with self._lock:
             if alignment not in self._models:
-                self._models[alignment] = model_for(alignment, *self._files)
+                found = self._models[alignment] = model_for(alignment, *self._files)
+                if not found.fits(alignment):
+                    _log.warning("no choice model is fitted to the alignment model: no confidence", model=alignment)
             return self._models[alignment]
 
     def _told(
