@@ -233,7 +233,7 @@ def test_cases_have_a_thumbnail_where_the_photo_is_at_hand(found: Findings) -> N
 
 
 def test_the_files_need_nothing_else_and_are_the_same_again(tmp_path: Path) -> None:
-    hostile = [paper("a.jpg", [voice(0, 0.9)], 5000), *OUTCOMES[1:]]
+    hostile = [replace(paper("a.jpg", [], 5000), degraded=["generation"]), *OUTCOMES[1:]]
     run = stored(tmp_path / "run", hostile + NEAR + KNN, ["near", "paper", "knn"], lmm="<script>|x")
     told = CliRunner().invoke(app, ["report", str(run)])
     assert told.exit_code == 0, told.output
@@ -247,6 +247,7 @@ def test_the_files_need_nothing_else_and_are_the_same_again(tmp_path: Path) -> N
     )
     assert "printed: G3" in words
     assert "16.65" in words
+    assert "WITHOUT THE LMM: paper answered 1 of 4 photos" in words
     assert (run / "hyperparameters.svg").exists()
     said = json.loads((run / "report.json").read_text())
     assert said["rows"][0]["name"] == "paper"

@@ -32,6 +32,7 @@ class AskCost:
     photos: int
     failures: dict[str, int]
     degraded: int
+    """Photos that were answered without the LMM."""
     stages: list[StageCost]
     wall_mean_s: float
     prompt_tokens: float | None
@@ -60,7 +61,7 @@ def _of(ask: Ask, outcomes: list[Outcome]) -> AskCost:
         ask=ask.value,
         photos=len(outcomes),
         failures=dict(Counter(outcome.failure[0] for outcome in outcomes if outcome.failure)),
-        degraded=sum(bool(outcome.degraded) for outcome in outcomes),
+        degraded=sum("generation" in outcome.degraded for outcome in outcomes),
         stages=[_stage(name, asked) for name in names],
         wall_mean_s=float(np.mean([outcome.wall_s for outcome in asked])) if asked else 0.0,
         prompt_tokens=_tokens(asked, 0),

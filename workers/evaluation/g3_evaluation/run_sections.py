@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from g3_evaluation import accuracy_sections, evidence_sections
 from g3_evaluation.blocks import Block, Heading, Paragraph, Points, Table
+from g3_evaluation.costs import AskCost
 from g3_evaluation.findings import Findings
 
 _EXAMPLES = 20
@@ -44,9 +45,15 @@ def _opening(found: Findings) -> Iterator[Block]:
             "distances are geodesic (WGS 84); a photo counts within a threshold when it is strictly nearer",
             "photos without an answer are failures at every threshold",
             "intervals are 95 %: Wilson for shares, a bootstrap clustered by author for differences",
+            *(_without_lmm(cost) for cost in found.costs if cost.degraded),
             *(f"{name} is missing: the server refused it ({words})" for name, words in found.refused.items()),
         ]
     )
+
+
+def _without_lmm(cost: AskCost) -> str:
+    share = f"{cost.degraded} of {cost.photos} photos"
+    return f"WITHOUT THE LMM: {cost.ask} answered {share} from what was retrieved, and its rows say that"
 
 
 def _left_out(found: Findings) -> Iterator[Block]:
