@@ -5,9 +5,6 @@ import math
 import numpy as np
 from g3_kit.errors import Rejected
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import coo_array  # type: ignore[import-untyped]
-from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
-from scipy.spatial import cKDTree  # type: ignore[import-untyped]
 
 from g3_geography.coordinates import checked, unit_vectors
 from g3_geography.geodesic import EARTH_RADIUS_KM, haversine_km
@@ -25,6 +22,11 @@ def clusters(latitudes: ArrayLike, longitudes: ArrayLike, radius_km: float) -> l
     Memory grows with the number of pairs within the radius.
     Raises `Rejected` when the arrays are not of one length, a value is invalid, or the radius is negative.
     """
+    # Only now: it takes as long to import as a room's own code, and most that know a coordinate cluster nothing.
+    from scipy.sparse import coo_array  # type: ignore[import-untyped]
+    from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
+    from scipy.spatial import cKDTree  # type: ignore[import-untyped]
+
     latitude, longitude = _points(latitudes, longitudes)
     if math.isnan(radius_km) or radius_km < 0:
         raise Rejected("radius_km must be zero or more", field="radius_km")

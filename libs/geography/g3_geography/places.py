@@ -14,13 +14,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import cKDTree  # type: ignore[import-untyped]
 
 from g3_geography.coordinates import Coordinates, unit_vectors
 from g3_geography.geodesic import EARTH_RADIUS_KM
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree  # type: ignore[import-untyped]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,11 @@ class Cities:
         return (self[row] for row in range(len(self)))
 
     @cached_property
-    def tree(self) -> cKDTree:
+    def tree(self) -> "cKDTree":
         """The rows on the unit sphere: nearest by chord is nearest by great circle."""
+        # Only now, as the file of places is read: whoever asks for no place does not wait for either.
+        from scipy.spatial import cKDTree
+
         return cKDTree(unit_vectors(self.latitudes, self.longitudes))
 
 
