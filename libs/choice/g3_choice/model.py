@@ -88,9 +88,9 @@ DEFAULT = ChoiceModel(
     weights={
         **dict.fromkeys(FEATURES, 0.0),
         # Likely by verification and said by several: neither alone decides.
-        "similarity": 0.25,
+        "similarity": 0.1,
         "similarity_gap": 1.0,
-        "lmm_25": 2.0,
+        "lmm_25": 1.0,
         "retrieved_25": 1.0,
         "gallery_25": 0.5,
         "evidence_gap": 0.5,
@@ -105,7 +105,7 @@ def model_for(alignment: str, *files: Path) -> ChoiceModel:
 
     Raises as `ChoiceModel.load` for a file that cannot be read.
     """
-    for path in (*files, *([DEMO] if DEMO.exists() else [])):
+    for path in (*files, DEMO):
         model = ChoiceModel.load(path)
         if model.fits(alignment):
             return model
