@@ -149,7 +149,7 @@ class Vllm:
             return False
 
     def _tail(self) -> str:
-        return self.log.read_bytes()[-4000:].decode(errors="replace")
+        return self.log.read_bytes()[-16000:].decode(errors="replace")
 
     def _signal(self, number: signal.Signals) -> None:
         # It leads a session of its own: its group is the API server, the engine and their workers, nothing else.

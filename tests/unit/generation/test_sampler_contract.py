@@ -1,6 +1,7 @@
 """One contract for every sampler, and what the one over HTTP makes of a misbehaving endpoint."""
 
 import base64
+import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
@@ -251,3 +252,19 @@ def test_many_calls_side_by_side(serving: Serving) -> None:
     futures = [sampler.ask(question(2)) for _ in range(60)]
     assert all(len(future.result(timeout=30)) == 2 for future in futures)
     assert len(lmm.asked) == 60
+
+
+@pytest.mark.parametrize(("reasons", "kept"), [(["abort", "stop", "length"], ["b", "c"]), (["abort", "abort"], None)])
+def test_what_a_stopping_server_abandoned_was_not_answered(
+    serving: Serving, reasons: list[str], kept: list[str] | None
+) -> None:
+    said = [
+        {"index": k, "finish_reason": reason, "message": {"content": text}}
+        for k, (reason, text) in enumerate(zip(reasons, "abc", strict=False))
+    ]
+    sampler, _ = serving(Body(json.dumps({"choices": said}).encode()))
+    if kept is None:
+        with pytest.raises(Unavailable, match="abandoned"):
+            asked(sampler)
+    else:
+        assert [reply.text for reply in asked(sampler)] == kept

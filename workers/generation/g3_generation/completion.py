@@ -30,7 +30,8 @@ def replies(status: int, headers: Mapping[str, str], content: bytes, model: str)
     claims to have is not asked: proxies and small servers name any.
 
     Raises Exhausted for 429, Rejected for other 4xx, Unavailable for everything else that is no chat completion:
-    proxies answer 200 with pages, and servers 200 with an error.
+    proxies answer 200 with pages, and servers 200 with an error. A choice that the server abandoned (`abort`: vLLM says
+    so, with status 200, of what it no longer takes or ends once it is told to stop) has not been answered.
     """
     if status != httpx.codes.OK:
         raise _refusal(status, headers, content)
@@ -41,6 +42,9 @@ def replies(status: int, headers: Mapping[str, str], content: bytes, model: str)
             "the LMM endpoint answered something that is no chat completion" + (f": {aside}" if aside else "")
         )
     choices = [choice for choice in body["choices"] if isinstance(choice, dict)]
+    answered = [choice for choice in choices if choice.get("finish_reason") != "abort"]
+    if choices and not answered:
+        raise Unavailable("the LMM endpoint abandoned the question")
     named = body.get("model")
     usage = body.get("usage")
     usage = usage if isinstance(usage, dict) else {}
@@ -57,7 +61,7 @@ def replies(status: int, headers: Mapping[str, str], content: bytes, model: str)
             cut=choice.get("finish_reason") == "length",
             cached_tokens=cached,
         )
-        for choice in choices
+        for choice in answered
     ]
 
 
