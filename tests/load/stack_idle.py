@@ -1,6 +1,6 @@
 """The embedded stack on one machine: time to ready, memory and processor time while it idles.
 
-    python tests/load/stack_idle.py [--starts 3] [--idle 20] [--json]
+    python tests/load/stack_idle.py [--starts 3] [--idle 20] [--lmm FOLDER] [--json]
 
 Wanted: `g3 up` ready within 30 s; the idle stack within 4 GiB. The first start also makes the database cluster and the
 demo model, the later ones find them. Memory is that of every process below the supervisor, PostgreSQL's included: PSS
@@ -78,9 +78,9 @@ def start_s(stack: LocalStack) -> float:
     return round(time.monotonic() - began, 1)
 
 
-def measure(folder: Path, starts: int, idle_s: float) -> dict[str, object]:
-    """First start, later starts, and the idle stack of the last one."""
-    stack = LocalStack(folder / "g3")
+def measure(folder: Path, starts: int, idle_s: float, lmm: Path | None) -> dict[str, object]:
+    """First start, later starts, and the idle stack of the last one; with the LMM in `lmm`, or the demo's."""
+    stack = LocalStack(folder / "g3", {"G3_LMM_FOLDER": str(lmm)} if lmm else {})
     first = start_s(stack)
     later = []
     try:
@@ -106,12 +106,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--starts", type=int, default=3, help="starts after the first")
     parser.add_argument("--idle", type=float, default=20.0, help="seconds of idling")
+    parser.add_argument("--lmm", type=Path, help="a LLaVA to serve in place of the demo's")
     parser.add_argument("--json", action="store_true", help="one line")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="g3-load-") as name:
         # PostgreSQL runs as another user when the stack is started by root.
         Path(name).chmod(0o755)
-        figures = measure(Path(name), asked.starts, asked.idle)
+        figures = measure(Path(name), asked.starts, asked.idle, asked.lmm and asked.lmm.resolve())
     print(json.dumps(figures, indent=None if asked.json else 2))
     return 0 if figures["met"] else 1
 
