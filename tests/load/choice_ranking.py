@@ -59,16 +59,21 @@ def main() -> int:
     model = ChoiceModel.load(DEMO)
     milliseconds(photos[:20], Ranking.CONSENSUS, model)
     report: dict[str, object] = {"photos": chosen.photos, "wanted_ms": WANTED_MS}
+    began = time.process_time()
     consensus, count = milliseconds(photos, Ranking.CONSENSUS, model)
+    processor_ms = round((time.process_time() - began) * 1e3 / len(photos), 2)
     similarity, _ = milliseconds(photos, Ranking.SIMILARITY, model)
     met = consensus["p50"] < WANTED_MS
     report |= {"candidates": count, "consensus_ms": consensus, "similarity_ms": similarity, "met": met}
+    # on cores shared with other work the clock runs on while another has them
+    report["consensus_processor_ms"] = processor_ms
     if chosen.json:
         print(json.dumps(report))
     else:
         print(f"ranking {count:.1f} candidates of {chosen.photos} photos")
         for name, figures in (("consensus", consensus), ("similarity", similarity)):
             print(f"  {name:11} p50 {figures['p50']} ms, p95 {figures['p95']} ms, p99 {figures['p99']} ms")
+        print(f"  processor time of consensus: {processor_ms} ms a photo")
         print(f"  wanted: consensus p50 under {WANTED_MS:g} ms: {'met' if met else 'missed'}")
     return 0 if met else 1
 

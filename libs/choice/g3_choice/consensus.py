@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from g3_geography import clusters, medoid
+from g3_geography import clusters
 
 from g3_choice.features import Floats
 from g3_choice.proposals import Candidate
@@ -31,10 +31,18 @@ def best_first(groups: Sequence[list[int]], shares: Floats) -> list[list[int]]:
     return sorted(groups, key=lambda group: (-round(float(shares[group].sum()), 12), min(group)))
 
 
-def central(candidates: Sequence[Candidate], group: Sequence[int], shares: Floats) -> int:
-    """The medoid of a cluster, weighted by probability: an index of `candidates`. Ties: the earliest member."""
+def central(group: Sequence[int], shares: Floats, distances: Floats) -> int:
+    """The medoid of a cluster, weighted by probability: the member with the least weighted sum of distances to all.
+
+    `distances` float64 [n, n] km between all candidates. Ties: the earliest member. The same as `g3_geography.medoid`,
+    from distances that are known already.
+    """
+    if len(group) == 1:
+        return group[0]
     weights = shares[list(group)]
-    points = [candidates[index].coordinates for index in group]
-    latitudes, longitudes = [point.latitude for point in points], [point.longitude for point in points]
-    # a cluster far below the best may have no mass left in double precision
-    return group[medoid(latitudes, longitudes, weights if weights.sum() > 0 else None)]
+    if not weights.sum() > 0:
+        # a cluster far below the best may have no mass left in double precision
+        weights = np.ones(len(group))
+    costs = distances[np.ix_(group, group)] @ weights
+    # sums of equal distances in another order differ in the last bits: a nanometre is a tie
+    return group[int(np.flatnonzero(costs <= costs.min() * (1 + 1e-12) + 1e-12)[0])]

@@ -15,6 +15,8 @@ WITHIN_KM = 1.0
 MOST = 5_000
 """Proposals of one photo. Ranking takes time and memory with their square; the API allows 16·32 + 100 + 1,000."""
 
+_AT_ONCE = 512
+
 
 def merged(proposals: Iterable[Proposal], within_km: float = WITHIN_KM) -> tuple[Candidate, ...]:
     """Candidates in the order of the method (LMM by prompt and sample, retrieved by rank, gallery by rank).
@@ -59,11 +61,20 @@ def _homes(ordered: Sequence[Proposal], within_km: float) -> list[int]:
     latitudes = np.array([proposal.coordinates.latitude for proposal in ordered])
     longitudes = np.array([proposal.coordinates.longitude for proposal in ordered])
     homes = np.full(len(ordered), -1)
+    # all distances at once for a usual pool: a call for each candidate costs more than the arithmetic
+    table = (
+        haversine_km(latitudes[:, None], longitudes[:, None], latitudes, longitudes)
+        if len(ordered) <= _AT_ONCE
+        else None
+    )
     begun = 0
     while (free := np.flatnonzero(homes < 0)).size:
         # who is nobody's yet begins a candidate and takes those near; a chain of proposals does not carry it away
         leader = free[0]
-        distances = haversine_km(latitudes[leader], longitudes[leader], latitudes[free], longitudes[free])
+        if table is None:
+            distances = haversine_km(latitudes[leader], longitudes[leader], latitudes[free], longitudes[free])
+        else:
+            distances = table[leader, free]
         homes[free[distances <= within_km]] = begun
         homes[leader] = begun
         begun += 1

@@ -142,7 +142,7 @@ def _in_ranks(weighed: Weighed, order: list[int]) -> Answered:
 
 def _by_consensus(weighed: Weighed) -> Answered:
     groups = best_first(weighed.groups, weighed.shares)
-    centers = [central(weighed.candidates, group, weighed.shares) for group in groups]
+    centers = [central(group, weighed.shares, weighed.pool.distances) for group in groups]
     best = centers[0]
     rest = np.argsort(-weighed.shares, kind="stable").tolist()
     order = [best, *(index for index in rest if index != best)]
@@ -155,7 +155,7 @@ def _by_mean(weighed: Weighed) -> Answered:
     x, y, z = weighed.pool.counts.sum(axis=1) @ vectors
     if float(np.sqrt(x * x + y * y + z * z)) < 1e-9:
         everyone = list(range(len(points)))
-        point = points[central(weighed.candidates, everyone, weighed.pool.counts.sum(axis=1))]
+        point = points[central(everyone, weighed.pool.counts.sum(axis=1), weighed.pool.distances)]
     else:
         point = Coordinates(float(np.degrees(np.arctan2(z, np.hypot(x, y)))), float(np.degrees(np.arctan2(y, x))))
     order = np.argsort(distances_to(weighed, point), kind="stable").tolist()
