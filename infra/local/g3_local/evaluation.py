@@ -40,8 +40,8 @@ def evaluate(
     """Evaluate G3, its ablations and its baselines on held-out photos of the world; resumable, with one report."""
     home = Home.find()
     was_up = home.is_supervised()
-    command.up(bare=True)
     try:
+        command.up(bare=True)
         status = _evaluated(home, photos, references, out, told or [])
     finally:
         if not was_up:
