@@ -41,7 +41,7 @@ WELL = Says(SAID, SAID.replace("48", "47"), SAID.replace("48", "46"))
 
 @contextmanager
 def sampling(lmm: ScriptedLmm, *, failures: int = 5, watch: bool = False) -> Iterator[OpenAISampler]:
-    sampler = OpenAISampler(lmm.url, "m", probe=True, watch=watch, failures=failures)
+    sampler = OpenAISampler(lmm.url, "m", seeds=True, probe=True, watch=watch, failures=failures)
     try:
         yield sampler
     finally:

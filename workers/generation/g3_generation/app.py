@@ -91,6 +91,7 @@ def sampler_of(settings: GenerationSettings) -> OpenAISampler | None:
         max_tokens=settings.lmm_max_tokens,
         calls=settings.lmm_calls,
         failures=settings.lmm_failures,
+        seeds=settings.lmm_seeds,
         probe=True,
         watch=True,
     )

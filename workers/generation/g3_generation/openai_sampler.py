@@ -55,13 +55,15 @@ class OpenAISampler:
         max_tokens: int = 512,
         calls: int = 32,
         failures: int = 5,
+        seeds: bool = False,
         probe: bool = False,
         watch: bool = False,
     ) -> None:
         """`url` ends before `/chat/completions` (usually in `/v1`); `max_tokens` bounds one answer; `calls` is the
-        most that are ever in flight, further ones wait within their deadline; `failures` in a row open the circuit.
+        most that are ever in flight, further ones wait within their deadline; `failures` in a row open the circuit;
+        `seeds` says whether the seeds of questions are sent.
         """
-        self._max_tokens = max_tokens
+        self._max_tokens, self._seeds = max_tokens, seeds
         self._window = Window(calls)
         self._breaker = Breaker(failures, first_s=1.0)
         self._ledger = Ledger()
@@ -198,7 +200,9 @@ class OpenAISampler:
         try:
             found = await self._endpoint.complete(self._body(question, used, form))
         except Rejected:
-            if said == (BARE, False) or (question.n == 1 and question.seed is None and form is Form.FREE):
+            if said == (BARE, False) or (
+                question.n == 1 and (question.seed is None or not self._seeds) and form is Form.FREE
+            ):
                 raise
             # Is it how the question was put? If the bare one is refused too, that refusal is the one to report.
             found = await self._endpoint.complete(self._body(question, BARE, Form.FREE))
@@ -224,7 +228,7 @@ class OpenAISampler:
             "max_tokens": self._max_tokens,
             **form.fields,
         }
-        return body | {"seed": question.seed} if dialect.seed and question.seed is not None else body
+        return body | {"seed": question.seed} if self._seeds and dialect.seed and question.seed is not None else body
 
     async def _prove(self, proof: Proof) -> str:
         body = {

@@ -33,6 +33,7 @@ class GenerationSettings(RoomSettings):
     lmm_failures: int = Field(
         default=5, ge=1, le=1000, description="failures in a row, of any stage, until the endpoint is left alone"
     )
+    lmm_seeds: bool = Field(default=True, description="whether samples are drawn with seeds; 0 for vLLM on a CPU")
     lmm_photo_px: int = Field(default=1024, ge=32, le=1024, description="longest side of the photo as it is sent")
     lmm_drain_s: float = Field(
         default=20.0, ge=0, le=3600, description="how long calls in flight may go on after SIGTERM"
