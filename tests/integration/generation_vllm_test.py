@@ -5,24 +5,30 @@ What it says is noise; that it says it so often, in this form, with these counte
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 from g3_dialogue import JSON_SCHEMA, PATTERN, Contrast, Point, Prompt, PromptOrder, Reference, read
 from g3_generation.fakes import FakeStages
+from g3_generation.forms import Form
 from g3_generation.generation import Generation, Outcome
 from g3_generation.openai_sampler import OpenAISampler
 from g3_generation.retries import Retries
 from g3_generation.sampler import Question
 from g3_generation.stages import Answer, Claim, StageRef
+from g3_kit.errors import Unavailable
+from prometheus_client import REGISTRY
 
 from tests.servers.photos import jpeg
 from tests.servers.tiny_llava import SMALL
 from tests.servers.vllm import API_KEY, MODEL, Vllm
 
-pytestmark = pytest.mark.needs("vllm")
+# Whoever comes first starts the server: half a minute on an idle machine, minutes on a busy one.
+pytestmark = [pytest.mark.needs("vllm"), pytest.mark.timeout(600)]
 
 SIMILAR = tuple(Reference(48.0 + k, 2.0, f"Place {k}, France") for k in range(15))
 UNLIKE = tuple(Reference(-30.0 + k, 140.0, f"Place {k}, Australia") for k in range(15))
@@ -49,7 +55,16 @@ def log(vllm_server: Vllm) -> Iterator[None]:
 
 @pytest.fixture
 def sampler(vllm_server: Vllm) -> Iterator[OpenAISampler]:
+    """As the worker has it, but that it proves nothing: answers come without a form."""
     sampler = OpenAISampler(vllm_server.url, MODEL, api_key=API_KEY, max_tokens=64)
+    yield sampler
+    sampler.close()
+
+
+@pytest.fixture
+def proving(vllm_server: Vllm) -> Iterator[OpenAISampler]:
+    """As the worker has it."""
+    sampler = OpenAISampler(vllm_server.url, MODEL, api_key=API_KEY, max_tokens=64, probe=True, watch=True)
     yield sampler
     sampler.close()
 
@@ -66,6 +81,13 @@ def completion(server: Vllm, **fields: object) -> list[str]:
     response = httpx.post(f"{server.url}/chat/completions", json=body | fields, headers=headers, timeout=60)
     assert response.status_code == 200, response.text
     return [choice["message"]["content"] for choice in response.json()["choices"]]
+
+
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def gained(server: Vllm, before: dict[str, float]) -> dict[str, float]:
@@ -147,26 +169,57 @@ def test_the_old_fields_are_ignored_without_a_word(vllm_server: Vllm) -> None:
     assert not any(re.fullmatch(PATTERN, text) for text in texts)
 
 
-def test_a_seed_gives_the_same_samples_again(vllm_server: Vllm) -> None:
-    first = completion(vllm_server, n=3, seed=7)
+def test_a_seed_gives_the_same_samples_again(sampler: OpenAISampler) -> None:
+    def said(seed: int) -> list[str]:
+        question = Question((jpeg(5), "where?"), 3, 1.2, 60, seed)
+        return [reply.text for reply in sampler.ask(question).result(60)]
+
+    first = said(7)
     assert len(set(first)) == 3
-    assert completion(vllm_server, n=3, seed=7) == first
-    assert completion(vllm_server, n=3, seed=8) != first
+    assert said(7) == first
+    assert said(1000) != first
 
 
 @pytest.mark.parametrize("order", list(PromptOrder))
-def test_a_stage_is_answered_in_full(sampler: OpenAISampler, vllm_server: Vllm, order: PromptOrder) -> None:
+def test_a_stage_is_answered_in_full_and_every_sample_has_the_form(
+    proving: OpenAISampler, vllm_server: Vllm, order: PromptOrder
+) -> None:
+    until(lambda: proving.form is not None)
+    assert proving.form is Form.PATTERN
     stages = FakeStages()
     stages.put("job", claim(jpeg(10), order))
     before = vllm_server.metrics()
-    assert Generation(stages, sampler).run(ref("job")) is Outcome.COMPLETED
+    assert Generation(stages, proving).run(ref("job")) is Outcome.COMPLETED
     answers = stages.answers("job")
     assert [(answer.prompt, answer.sample) for answer in answers] == [(k, n) for k in range(4) for n in range(5)]
+    assert all(re.fullmatch(PATTERN, answer.text) for answer in answers)
+    assert all(isinstance(read(answer.text), Point) for answer in answers)
     assert all(answer.prompt_tokens > 500 and answer.answer_tokens > 0 for answer in answers)
     told = gained(vllm_server, before)
     assert told["vllm:request_success_total"] == 20
     # one photo, encoded once, whatever the order
+    assert told["vllm:mm_cache_queries_total"] == 4
     assert told["vllm:mm_cache_queries_total"] - told["vllm:mm_cache_hits_total"] <= 1
+
+
+def test_the_worker_exports_what_the_server_says_of_its_caches(proving: OpenAISampler, vllm_server: Vllm) -> None:
+    def same(labels: dict[str, str], name: str) -> bool:
+        exported = REGISTRY.get_sample_value("g3_generation_lmm_server_cache", labels)
+        return exported is not None and exported == vllm_server.metrics()[name]
+
+    proving.ask(Question((jpeg(6), "where?"), 1, 1.2, 60)).result(60)
+    for cache, name in (("prefix", "vllm:prefix_cache"), ("multimodal", "vllm:mm_cache")):
+        for kind in ("queries", "hits"):
+            until(partial(same, {"cache": cache, "kind": kind}, f"{name}_{kind}_total"))
+
+
+def test_the_key_guards_the_api_alone(vllm_server: Vllm) -> None:
+    """Why the server must be reachable from the worker alone."""
+    root = vllm_server.url.removesuffix("/v1")
+    assert httpx.get(f"{root}/v1/models", timeout=10).status_code == 401
+    assert httpx.get(f"{root}/metrics", timeout=10).status_code == 200
+    asked = {"model": MODEL, "messages": [{"role": "user", "content": "where?"}], "max_tokens": 4}
+    assert httpx.post(f"{root}/invocations", json=asked, timeout=60).status_code == 200
 
 
 class _Recording(FakeStages):
@@ -192,7 +245,7 @@ def test_a_server_killed_in_mid_stage_and_started_again_is_asked_only_for_the_re
         generation = Generation(stages, sampler, Retries(tries=2, first_s=0.1))
         assert generation.run(ref("job")) is Outcome.FAILED
         assert stages.state("job") == "failed"
-        assert "cannot be reached" in stages.reason("job")
+        assert re.search("cannot be reached|left alone", stages.reason("job"))
         held = stages.answers("job")
         assert 5 <= len(held) < 20
         vllm_server.start()
@@ -207,14 +260,27 @@ def test_a_server_killed_in_mid_stage_and_started_again_is_asked_only_for_the_re
     assert vllm_server.metrics()["vllm:request_success_total"] == 20 - len(held)
 
 
-def test_a_server_told_to_stop_gives_the_answers_that_it_began(vllm_server: Vllm) -> None:
-    sampler = OpenAISampler(vllm_server.url, MODEL, api_key=API_KEY, max_tokens=2000)
+def ask_on(sampler: OpenAISampler) -> None:
+    """Asks until it is refused; every answer has its form."""
+    while True:
+        replies = sampler.ask(Question((jpeg(31), "where?"), 1, 1.2, 60)).result(60)
+        assert all(re.fullmatch(PATTERN, reply.text) for reply in replies)
+
+
+def test_a_server_told_to_stop_gives_the_answers_that_it_began_and_no_others(
+    proving: OpenAISampler, vllm_server: Vllm
+) -> None:
+    until(lambda: proving.form is Form.PATTERN)
+    long = OpenAISampler(vllm_server.url, MODEL, api_key=API_KEY, max_tokens=2000)
     try:
-        asked = sampler.ask(Question((jpeg(30), "where?"), 2, 1.2, 60))
-        while not vllm_server.metrics().get("vllm:num_requests_running"):
-            assert not asked.done()
+        begun = long.ask(Question((jpeg(30), "where?"), 16, 1.2, 120))
+        until(lambda: begun.done() or vllm_server.metrics()["vllm:num_requests_running"] > 0)
+        assert not begun.done()
         vllm_server.terminate()
-        assert len(asked.result(60)) == 2
+        # What it takes no more must not pass for a sample, whatever it answers.
+        with pytest.raises(Unavailable):
+            ask_on(proving)
+        assert len(begun.result(120)) == 16
     finally:
-        sampler.close()
+        long.close()
         vllm_server.stop()

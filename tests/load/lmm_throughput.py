@@ -41,7 +41,7 @@ from tests.servers.postgres import create_database, named, postgres
 from tests.servers.scripted_lmm import Says, ScriptedLmm
 from tests.servers.stage_servicer import stage_server
 from tests.servers.tiny_llava import write
-from tests.servers.vllm import API_KEY, MODEL, Vllm
+from tests.servers.vllm import API_KEY, MODEL, WHOLE_PROMPTS, Vllm
 
 WANTED = 0.9
 ANSWER_TOKENS = 64
@@ -191,7 +191,7 @@ def measure(stages: int, rounds: int, calls: int) -> dict[str, list[float]]:
         folder = Path(name)
         model = write(folder / "model", corpus=[*corpus()])
         prove_sameness(claim(0, PromptOrder.IMAGE_FIRST))
-        server = stack.enter_context(Vllm(folder, model))
+        server = stack.enter_context(Vllm(folder, model, flags=WHOLE_PROMPTS))
         database = stack.enter_context(postgres(folder / "postgres"))
         sides: dict[str, Bare | Worker] = {
             "bare client": Bare(server, calls, form_held(server)),
