@@ -2,8 +2,9 @@
 
     python tests/load/job_read.py [--jobs 1000000] [--with-result 20000] [--folder /tmp/…]
 
-Jobs with a result carry 40 candidates and 30 references; those are the ones that are read. The others ended without
-one, so that the database fits on a small disk. Exits 1 when the 95th percentile of one reader is not below 10 ms.
+Jobs with a result carry 40 candidates, 30 references and 20 answers of the LMM; those are the ones that are read. The
+others ended without one, so that the database fits on a small disk. Pages are of jobs with a result. Exits 1 when the
+95th percentile of one reader is not below 10 ms.
 """
 
 import argparse
@@ -27,7 +28,18 @@ import numpy as np
 import psycopg
 from g3_geography import Coordinates, Place
 from g3_orchestrator import keys, parameters
-from g3_orchestrator.model import Candidate, Match, NewJob, PhotoRef, Release, Result, Retrieval
+from g3_orchestrator.model import (
+    Answer,
+    Candidate,
+    LikelyPlace,
+    Match,
+    NewJob,
+    PhotoRef,
+    Release,
+    Result,
+    Retrieval,
+    Source,
+)
 from g3_orchestrator.states import Origin, StageName
 from g3_orchestrator.store.postgres import PostgresStore
 from psycopg import sql
@@ -38,7 +50,7 @@ from tests.servers import photos
 from tests.servers.postgres import fresh_database, postgres
 
 WANTED_MS = 10.0
-_TABLES = ("jobs", "stages", "events", "results", "retrievals")
+_TABLES = ("jobs", "stages", "events", "results", "retrievals", "answers")
 _PLACE = Place("Paris", "Île-de-France", "France", "FR")
 
 
@@ -62,16 +74,26 @@ def _succeed(store: PostgresStore, job_id: UUID) -> None:
     release = Release("model-1", "gps-1", "references_v1")
     spots = [Coordinates(40 + n / 7, n / 3) for n in range(40)]
     found = tuple(Match(f"photo {n}", spot, _PLACE, f"author {n}", 0.9 - n / 100) for n, spot in enumerate(spots[:30]))
-    candidates = tuple(Candidate(spot, Origin.LMM, 0.5, n + 1, _PLACE, n % 4, n % 5) for n, spot in enumerate(spots))
+    candidates = tuple(
+        Candidate(spot, Origin.LMM, 0.5, n + 1, _PLACE, n % 4, n % 5, sources=(Source(Origin.LMM, n % 4, n % 5),))
+        for n, spot in enumerate(spots)
+    )
+    places = tuple(LikelyPlace(spot, _PLACE, 0.1, 5.0, 4) for spot in spots[:10])
+    text = '{"latitude": 48.858370, "longitude": 2.294481}'
     with store.locked(job_id, StageName.RETRIEVE) as work:
         work.lease("load", 30)
         work.keep(Retrieval(found, found, bytes(3072), release))
+        work.finish()
+        work.begin(StageName.GENERATE, budget_s=None, degraded=())
+    with store.locked(job_id, StageName.GENERATE) as work:
+        work.lease("load", 30)
+        work.record([Answer(prompt, sample, text, "an-lmm", 900, 30) for prompt in range(4) for sample in range(5)])
         work.finish()
         work.begin(StageName.VERIFY, budget_s=None, degraded=())
     with store.locked(job_id, StageName.VERIFY) as work:
         work.lease("load", 30)
         work.finish()
-        work.succeed(Result(spots[0], _PLACE, 0.5, candidates, found, (), release))
+        work.succeed(Result(spots[0], _PLACE, 0.5, candidates, found, (), release, places))
 
 
 def _multiply(
@@ -147,14 +169,19 @@ def measure(address: str, key: str, with_result: int) -> dict[str, dict[str, flo
     pictures = [photos.jpeg(seed, (640, 480)) for seed in range(50)]
     limits = httpx.Limits(max_connections=32, max_keepalive_connections=32)
     figures = {}
+    done = {"state": "succeeded"}
     with httpx.Client(
         base_url=address, headers={"Authorization": f"Bearer {key}"}, limits=limits, trust_env=False, timeout=60
     ) as client:
-        cursor = client.get("/v1/jobs").json()["next_cursor"]
         ways: dict[str, tuple[int, int, Callable[[int], httpx.Response]]] = {
             "read, 1 caller": (2000, 1, lambda n: client.get(f"/v1/jobs/{ids[n]}")),
             "read, 8 callers": (2000, 8, lambda n: client.get(f"/v1/jobs/{ids[-n]}")),
-            "page of 50": (200, 1, lambda _: client.get("/v1/jobs", params={"cursor": cursor})),
+            "page of 50": (200, 1, lambda _: client.get("/v1/jobs", params=done)),
+            "page of 50, whole": (
+                50,
+                1,
+                lambda _: client.get("/v1/jobs", params=done | {"view": "full"}),
+            ),
             "submit 640x480, 8 callers": (
                 400,
                 8,
