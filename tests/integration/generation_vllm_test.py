@@ -56,7 +56,7 @@ def log(vllm_server: Vllm) -> Iterator[None]:
 @pytest.fixture
 def sampler(vllm_server: Vllm) -> Iterator[OpenAISampler]:
     """As the worker has it, but that it proves nothing: answers come without a form."""
-    sampler = OpenAISampler(vllm_server.url, MODEL, api_key=API_KEY, max_tokens=64)
+    sampler = OpenAISampler(vllm_server.url, MODEL, api_key=API_KEY, max_tokens=64, seeds=True)
     yield sampler
     sampler.close()
 

@@ -76,7 +76,7 @@ def prove_sameness(asked: Claim) -> None:
     prompt = asked.prompts[0]
     with (
         ScriptedLmm([Says("x")]) as lmm,
-        contextlib.closing(OpenAISampler(lmm.url, MODEL, max_tokens=ANSWER_TOKENS)) as sampler,
+        contextlib.closing(OpenAISampler(lmm.url, MODEL, max_tokens=ANSWER_TOKENS, seeds=True)) as sampler,
     ):
         parts = rendered(prompt, asked.photo, asked.prompt_order)
         question = Question(parts, prompt.samples, asked.temperature, 10.0, seed=prompt.index)
