@@ -119,6 +119,23 @@ def test_a_lesson_shows_the_names_of_its_references(made: tuple[Lessons, Path]) 
     assert len(prompt.similar) == 2
 
 
+def test_a_lesson_wants_the_nearest_reference_or_the_place_itself(made: tuple[Lessons, Path]) -> None:
+    lessons, _ = made
+    trusted = 0
+    for row in range(len(lessons)):
+        place = lessons.photos.coordinates[row]
+        assert lessons.wanted(row, 0) == tuple(place)
+        shown = lessons.references.coordinates[lessons.similar[row, :15]]
+        away = distances_km(*place, *shown.T)
+        wanted = lessons.wanted(row, 15)
+        if away.min() < 24.9:
+            trusted += 1
+            assert wanted == tuple(shown[away.argmin()])
+        elif away.min() > 25.1:
+            assert wanted == tuple(place)
+    assert trusted, "a world without any reference nearby tests nothing"
+
+
 def test_lessons_of_other_photos_are_refused(
     made: tuple[Lessons, Path], sources: tuple[WorldSource, WorldSource], tmp_path: Path
 ) -> None:

@@ -1,5 +1,9 @@
 """Phase 2: photo and references in, coordinates out. The eye stays as phase 1 left it.
 
+What a lesson wants to hear is the reference of its prompt that lies nearest to the place of the photo, if that is
+within 25 km, and else the place itself: the model learns to tell which reference to trust, and to copy it to the last
+digit.
+
 Each batch shows prompts of one length, drawn anew: none to fifteen references of each kind, in either order. Besides
 the answer the model learns to foretell the coordinates of the references: that is the same question, asked once a
 reference, and teaches the eye many times as much a batch.
@@ -23,13 +27,13 @@ from g3_training.sampling import Rows
 from g3_training.sources import PhotoSource
 
 COUNTS = (0, 1, 2, 3, 5, 10, 15)
-SHARES = (0.15, 0.3, 0.2, 0.15, 0.15, 0.04, 0.01)
+SHARES = (0.12, 0.2, 0.2, 0.2, 0.2, 0.06, 0.02)
 """How often a batch has so many references. Short prompts cost little and teach the eye; long ones are asked later."""
 PAPER_SHARE = 0.15
 """Of batches in the order `paper`; the others are in the order `image_first`."""
 PLAIN_SHARE = 0.6
 """Of batches without dissimilar references: half the length, the same question."""
-REFERENCE_WEIGHT = 0.5
+REFERENCE_WEIGHT = 0.3
 """Of the similar references' coordinates in the loss, against 1 for the answer."""
 _MOST_VALIDATED = 512
 _VALIDATED_AT_ONCE = 64
@@ -122,7 +126,8 @@ class Answering:
     def _batch(self, rows: Rows, pixels: Tensor, shown: _Shown) -> LessonBatch:
         ids = self._tokens.ids
         questions = self._tokens.encode([self._question(row, shown) for row in rows.tolist()])
-        answers = self._tokens.encode([answer_of(*self._lessons.photos.coordinates[row].tolist()) for row in rows])
+        wanted = [self._lessons.wanted(row, shown.references) for row in rows.tolist()]
+        answers = self._tokens.encode([answer_of(*place) for place in wanted])
         picture = [ids[IMAGE]] * self._patches
         lines, starts, counted = list[list[int]](), list[int](), list[list[bool]]()
         for question, answer in zip(questions, answers, strict=True):

@@ -26,6 +26,8 @@ MOST = 15
 """References of one kind in a prompt: the most that a profile asks for."""
 HARD_AWAY_KM = 750.0
 """A hard negative lies so far from the best match, as in the retrieval service."""
+TRUSTED_KM = 25.0
+"""A reference so near to the photo's place is a right answer: the "city" threshold of the benchmarks."""
 FILE = "lessons.npz"
 _BLOCK = 512
 # Hard negatives are looked for among so many of the most similar: a world of 3,000 cities has them long before.
@@ -59,6 +61,19 @@ class Lessons:
         """The prompt of photo `row` with `count` references of each kind."""
         others = self.hard if contrast is Contrast.HARD else self.farthest
         return Prompt(0, 1, self._shown(self.similar[row, :count]), self._shown(others[row, :count]), contrast=contrast)
+
+    def wanted(self, row: int, count: int) -> tuple[float, float]:
+        """Latitude and longitude that the lesson teaches as the answer: the nearest of the first `count` similar
+        references if it lies within `TRUSTED_KM` of the photo's place, else that place.
+        """
+        place = self.photos.coordinates[row]
+        shown = self.references.coordinates[self.similar[row, :count]]
+        if count:
+            away = haversine_km(place[0], place[1], shown[:, 0], shown[:, 1])
+            if away.min() <= TRUSTED_KM:
+                place = shown[int(away.argmin())]
+        latitude, longitude = place.tolist()
+        return latitude, longitude
 
     def names(self) -> list[tuple[str, str, str]]:
         """City, state and country of each reference."""
