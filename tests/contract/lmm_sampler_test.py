@@ -45,8 +45,8 @@ def test_what_is_no_photo_is_a_refusal_that_says_why(sampler: OpenAISampler) -> 
         sampler.ask(Question(("where?", b"no photo"), 1, 1.0, 30)).result(timeout=60)
 
 
-def test_a_question_may_be_abandoned(sampler: OpenAISampler) -> None:
-    long = OpenAISampler(sampler._endpoint.removesuffix("/chat/completions"), NAME, max_tokens=4000)
+def test_a_question_may_be_abandoned(sampler: OpenAISampler, url: str) -> None:
+    long = OpenAISampler(url, NAME, max_tokens=4000)
     long.ask(Question(("hello",), 8, 1.0, 60)).cancel()
     long.close()
     assert len(sampler.ask(Question(("hello",), 2, 1.0, 20)).result(timeout=30)) == 2
