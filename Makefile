@@ -97,7 +97,9 @@ demo-lmm: install ## Train the demo's language model anew: render, lessons, see,
 	$(BIN)/g3-train lmm lessons $(LESSONS) --photos $(LMM)/photos --out $(LMM)/lessons
 	$(BIN)/g3-train lmm lessons $(LESSONS) --photos $(LMM)/others --out $(LMM)/other-lessons
 	$(BIN)/g3-train lmm see $(TAUGHT) --out $(LMM)/see --minutes 24
-	$(BIN)/g3-train lmm answer $(TAUGHT) --eye $(LMM)/see/eye.safetensors --out $(LMM)/answer --minutes 29
+	$(BIN)/g3-train lmm answer $(TAUGHT) --eye $(LMM)/see/eye.safetensors --out $(LMM)/first --minutes 27
+	$(BIN)/g3-train lmm answer $(TAUGHT) --eye $(LMM)/first/model --learning-rate 0.001 --seed 1 --out $(LMM)/answer \
+		--minutes 38
 	$(BIN)/g3-train lmm examine $(LESSONS) --photos $(LMM)/others --lessons $(LMM)/other-lessons \
 		--model $(LMM)/answer/model --out $(LMM)/examined.json
 	$(BIN)/python workers/training/tools/package_demo_lmm.py $(LMM) libs/world/g3_world/models

@@ -1,5 +1,6 @@
 """Fixtures that several rungs share: real servers, started once a session."""
 
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +17,16 @@ from tests.servers.postgres import fresh_database, postgres
 from tests.servers.rabbitmq import rabbitmq
 from tests.servers.tiny_llava import write
 from tests.servers.vllm import Vllm
+
+
+def pytest_configure() -> None:
+    """Ctrl-C reaches the programs under test, however pytest was started.
+
+    A shell starts what it puts into its background with SIGINT ignored, and every child inherits that: the tests of a
+    clean end by Ctrl-C would wait for one that never comes.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

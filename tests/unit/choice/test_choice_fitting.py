@@ -59,7 +59,9 @@ def test_confidence_and_radius_hold_on_fresh_photos(model: ChoiceModel) -> None:
         hits.append(error < 25)
         covered.append(error <= choice.radius_km)
     assert np.mean(stated) == pytest.approx(np.mean(hits), abs=0.05)
-    sure = np.array(stated) > np.median(stated)
+    # calibration is by steps: more than half of the photos may share the highest
+    sure = np.array(stated) >= np.median(stated)
+    assert not sure.all()
     assert np.mean(np.array(hits)[sure]) > np.mean(np.array(hits)[~sure])
     assert np.mean(covered) == pytest.approx(0.8, abs=0.05)
 

@@ -90,7 +90,7 @@ def answer(
     photos: Photos,
     references: References,
     lessons: LessonFolder,
-    eye: Annotated[Path, typer.Option(help="eye.safetensors of `g3-train lmm see`.")],
+    eye: Annotated[Path, typer.Option(help="`eye.safetensors`; or the folder `model` of an earlier run, to go on.")],
     out: Out,
     epochs: Epochs = 10,
     minutes: Minutes = None,

@@ -11,6 +11,8 @@ from g3_training.lmm.tokens import ANSWER, BEGIN, END, IMAGE, PAD, Tokens
 
 PHOTO_PX = 64
 PATCH_PX = 16
+CARRIED = 0.5
+"""How strongly attention carries over what it attends to, at the start."""
 MAX_TOKENS = 2048
 """Of a prompt with its answer: two kinds of fifty references with names of many tokens."""
 
@@ -72,9 +74,20 @@ def configuration(size: Size, tokens: Tokens) -> LlavaConfig:
 
 
 def initialised(size: Size, tokens: Tokens, seed: int) -> LlavaForConditionalGeneration:
-    """The model with random weights of this seed, float32, on the CPU."""
+    """The model with random weights of this seed, float32, on the CPU.
+
+    But for values and outputs of the language model's attention, which begin as the identity (after the mimetic
+    initialisation of Trockman and Kolter, 2023): what a head attends to is then carried over as it is, and copying a
+    reference is a question of where to look alone. From random weights it was not learnt in twelve thousand lessons.
+    """
     torch.manual_seed(seed)
-    return LlavaForConditionalGeneration(configuration(size, tokens))
+    model = LlavaForConditionalGeneration(configuration(size, tokens))
+    same = torch.eye(size.text_width)
+    with torch.no_grad():
+        for layer in model.model.language_model.layers:
+            layer.self_attn.v_proj.weight.copy_(same)
+            layer.self_attn.o_proj.weight.copy_(CARRIED * same)
+    return model
 
 
 def sizes(model: LlavaForConditionalGeneration) -> dict[str, Any]:

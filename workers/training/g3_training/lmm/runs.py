@@ -65,7 +65,7 @@ def see(
 def answer(
     lessons: Lessons,
     source: WorldSource,
-    eye: Path,
+    begun: Path,
     recipe: Recipe,
     output: Output,
     processes: Processes,
@@ -74,16 +74,24 @@ def answer(
     preprocessing: Preprocessing,
     threads: int = 0,
 ) -> State:
-    """Phase 2: trains the whole model from the eye of phase 1 and writes the folder `model`."""
-    if not eye.exists():
-        raise Missing(f"There is no {eye.name}: train it with g3-train lmm see.", field="eye")
+    """Phase 2: trains the whole model and writes the folder `model`.
+
+    `begun` is what it starts from: the eye of phase 1, or the folder that an earlier phase 2 wrote, to go on with it.
+    """
+    if not begun.exists():
+        raise Missing(f"There is no {begun.name}: train it with g3-train lmm see.", field="eye")
     tokens = learnt(lessons.names())
-    model = _initialised(lessons, size, recipe)
-    model.model.vision_tower.load_state_dict(load_file(eye))
+    if begun.is_dir():
+        model = LlavaForConditionalGeneration.from_pretrained(begun, dtype=torch.float32)
+        digest = _digest(sorted(begun.glob("*.safetensors")))
+    else:
+        model = _initialised(lessons, size, recipe)
+        model.model.vision_tower.load_state_dict(load_file(begun))
+        digest = _digest([begun])
     model.model.to(processes.device)
     training, validation = divided(lessons.photos, recipe)
     stated = _stated("answer", lessons, recipe, size)
-    stated["eye"] = hashlib.sha256(eye.read_bytes()).hexdigest()
+    stated["started_from"] = digest
     task = Answering(model, tokens, lessons, source, preprocessing, validation, threads=threads)
     try:
         state = _trained(task, training, stated, recipe, output, processes)
@@ -91,6 +99,10 @@ def answer(
         task.close()
     package(model, tokens, preprocessing, output.folder / FOLDER)
     return state
+
+
+def _digest(files: list[Path]) -> str:
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def _initialised(lessons: Lessons, size: Size, recipe: Recipe) -> LlavaForConditionalGeneration:
