@@ -70,20 +70,25 @@ demo-models: install ## Train the demo's alignment model anew: render, pretrain,
 POOLS = $(BIN)/python workers/training/tools/world_pools.py --model libs/world/g3_world/models/alignment.safetensors \
 	--references $(TRAINED)/second --most 20000
 
-demo-choice: install ## Fit how the demo chooses among candidates anew: render, make pools, fit (fifteen minutes)
+demo-choice: install ## Fit how the demo chooses among candidates anew: render, make pools, fit (half an hour)
 	$(ARRAYS)/second --count 42000 --seed 2 $(CITIES)
 	$(ARRAYS)/queries --count 8000 --seed 12 $(CITIES)
 	$(ARRAYS)/unseen-references --count 4000 --seed 5 $(UNSEEN)
 	$(ARRAYS)/unseen-queries --count 6000 --seed 15 $(UNSEEN)
-	$(POOLS) --references $(TRAINED)/unseen-references --queries $(TRAINED)/queries --set seen --seed 1 \
+	$(POOLS) --references $(TRAINED)/unseen-references --queries $(TRAINED)/queries --count 400 --set "seen, LMM" \
+		--lmm libs/world/g3_world/models/lmm --seed 1 --out $(TRAINED)/seen-lmm.jsonl
+	$(POOLS) --references $(TRAINED)/unseen-references --queries $(TRAINED)/unseen-queries --count 254 \
+		--set "unseen-with-references, LMM" --lmm libs/world/g3_world/models/lmm --seed 2 --out $(TRAINED)/unseen-lmm.jsonl
+	$(POOLS) --references $(TRAINED)/unseen-references --queries $(TRAINED)/queries --count 1300 --set seen --seed 1 \
 		--out $(TRAINED)/seen.jsonl
-	$(POOLS) --references $(TRAINED)/unseen-references --queries $(TRAINED)/unseen-queries --count 4000 \
+	$(POOLS) --references $(TRAINED)/unseen-references --queries $(TRAINED)/unseen-queries --count 700 \
 		--set unseen-with-references --seed 2 --out $(TRAINED)/unseen-with-references.jsonl
-	$(POOLS) --queries $(TRAINED)/unseen-queries --skip 4000 --set unseen-without --seed 3 \
+	$(POOLS) --queries $(TRAINED)/unseen-queries --skip 4000 --count 300 --set unseen-without --seed 3 \
 		--out $(TRAINED)/unseen-without.jsonl
-	$(BIN)/g3-train choice --pools $(TRAINED)/seen.jsonl --pools $(TRAINED)/unseen-with-references.jsonl \
-		--pools $(TRAINED)/unseen-without.jsonl --out libs/choice/g3_choice/data/demo.json --data \
-		"rendered photos of the procedural world; retrieved references and gallery points, no LMM"
+	$(BIN)/g3-train choice --pools $(TRAINED)/seen-lmm.jsonl --pools $(TRAINED)/unseen-lmm.jsonl \
+		--pools $(TRAINED)/seen.jsonl --pools $(TRAINED)/unseen-with-references.jsonl \
+		--pools $(TRAINED)/unseen-without.jsonl --out libs/choice/g3_choice/data/demo.json --data "rendered photos of the \
+	procedural world: the profile default with the demo LMM, and retrieved references and gallery points without one"
 
 # The lessons' photos are of the alignment's cities and were not in its training; what it is examined on, neither.
 LMM := .cache/demo-lmm
@@ -97,9 +102,7 @@ demo-lmm: install ## Train the demo's language model anew: render, lessons, see,
 	$(BIN)/g3-train lmm lessons $(LESSONS) --photos $(LMM)/photos --out $(LMM)/lessons
 	$(BIN)/g3-train lmm lessons $(LESSONS) --photos $(LMM)/others --out $(LMM)/other-lessons
 	$(BIN)/g3-train lmm see $(TAUGHT) --out $(LMM)/see --minutes 24
-	$(BIN)/g3-train lmm answer $(TAUGHT) --eye $(LMM)/see/eye.safetensors --out $(LMM)/first --minutes 27
-	$(BIN)/g3-train lmm answer $(TAUGHT) --eye $(LMM)/first/model --learning-rate 0.001 --seed 1 --out $(LMM)/answer \
-		--minutes 38
+	$(BIN)/g3-train lmm answer $(TAUGHT) --eye $(LMM)/see/eye.safetensors --out $(LMM)/answer --minutes 27
 	$(BIN)/g3-train lmm examine $(LESSONS) --photos $(LMM)/others --lessons $(LMM)/other-lessons \
 		--model $(LMM)/answer/model --out $(LMM)/examined.json
 	$(BIN)/python workers/training/tools/package_demo_lmm.py $(LMM) libs/world/g3_world/models

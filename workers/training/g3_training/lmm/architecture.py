@@ -78,7 +78,8 @@ def initialised(size: Size, tokens: Tokens, seed: int) -> LlavaForConditionalGen
 
     But for values and outputs of the language model's attention, which begin as the identity (after the mimetic
     initialisation of Trockman and Kolter, 2023): what a head attends to is then carried over as it is, and copying a
-    reference is a question of where to look alone. From random weights it was not learnt in twelve thousand lessons.
+    reference is a question of where to look alone. After seven thousand lessons a token of an answer cost 2.4 nats, and
+    2.8 from random weights.
     """
     torch.manual_seed(seed)
     model = LlavaForConditionalGeneration(configuration(size, tokens))

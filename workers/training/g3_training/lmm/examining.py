@@ -1,6 +1,6 @@
 """The exam: how well the packaged model answers, against the nearest reference, on photos of no lesson."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,20 +8,21 @@ from typing import Any
 import numpy as np
 import torch
 from g3_alignment import Preprocessing
-from g3_dialogue import Contrast, PromptOrder, Unread, read, rendered
+from g3_dialogue import Contrast, Prompt, PromptOrder, Unread, read, rendered
 from g3_geography import distances_km
 from numpy.typing import NDArray
+from torch import Tensor
 from transformers import LlavaForConditionalGeneration
 
 from g3_training.lmm.lessons import Lessons
-from g3_training.lmm.tokens import ANSWER, BEGIN, IMAGE, Tokens, opened
+from g3_training.lmm.tokens import ANSWER, BEGIN, IMAGE, PAD, Tokens, opened
 from g3_training.measuring import RADII_KM
 from g3_training.pixels import PixelLoader
 from g3_training.sources import PhotoSource
 
 COUNTS = (0, 5, 10, 15)
 MAX_NEW_TOKENS = 24
-_BATCH = 50
+_BATCH = 16
 
 
 @dataclass
@@ -45,6 +46,44 @@ class Answers:
         }
 
 
+class Voice:
+    """The packaged model, asked in batches without a server."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` as `package` writes it."""
+        self._model = LlavaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+        self._model.train(False)
+        self._tokens: Tokens = opened(folder)
+
+    @torch.no_grad()
+    def said(
+        self, prompts: Sequence[Prompt], pixels: Tensor, order: PromptOrder, samples: int, temperature: float
+    ) -> list[list[str]]:
+        """`samples` answers to each prompt, whose photo is `pixels` float32 [n, 3, s, s] at its place."""
+        patches = IMAGE * int(self._model.config.image_seq_length)
+        texts = [
+            "".join(part if isinstance(part, str) else patches for part in rendered(prompt, b"", order))
+            for prompt in prompts
+        ]
+        lines = self._tokens.encode([BEGIN + text + ANSWER for text in texts])
+        longest, pad = max(map(len, lines)), self._tokens.ids[PAD]
+        ids = torch.tensor([[pad] * (longest - len(line)) + line for line in lines])
+        mask = torch.tensor([[0] * (longest - len(line)) + [1] * len(line) for line in lines])
+        # transformers types the receiver of `generate` as a protocol that its own classes do not meet
+        model: Any = self._model
+        found = model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            pixel_values=pixels,
+            do_sample=temperature > 0,
+            temperature=temperature if temperature > 0 else None,
+            num_return_sequences=samples,
+            max_new_tokens=MAX_NEW_TOKENS,
+        )
+        written = [self._tokens.decode(line) for line in found[:, longest:].tolist()]
+        return [written[start : start + samples] for start in range(0, len(written), samples)]
+
+
 class Exam:
     """Puts the prompts of a profile to the model."""
 
@@ -52,9 +91,7 @@ class Exam:
         self, folder: Path, lessons: Lessons, source: PhotoSource, preprocessing: Preprocessing, *, threads: int = 0
     ) -> None:
         """`folder` as `package` writes it; `source` are the lessons' photos."""
-        self._model = LlavaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
-        self._model.train(False)
-        self._tokens: Tokens = opened(folder)
+        self._voice = Voice(folder)
         self._lessons = lessons
         self._loader = PixelLoader(source, preprocessing, threads)
 
@@ -68,9 +105,11 @@ class Exam:
         torch.manual_seed(seed)
         for count in COUNTS:
             answers = Answers()
-            for part in range(0, len(rows), _BATCH):
-                texts = self._said(rows[part : part + _BATCH], count, order, contrast, samples, temperature)
-                answers.errors.append(_errors(texts, where[part : part + _BATCH]))
+            for start in range(0, len(rows), _BATCH):
+                part = rows[start : start + _BATCH]
+                prompts = [self._lessons.prompt(row, count, contrast) for row in part.tolist()]
+                texts = self._voice.said(prompts, self._loader.block(part).pixels, order, samples, temperature)
+                answers.errors.append(_errors(texts, where[part]))
             told[f"{count} references"] = answers.document()
         return told
 
@@ -78,37 +117,8 @@ class Exam:
         """Ends the loader's threads."""
         self._loader.close()
 
-    @torch.no_grad()
-    def _said(
-        self,
-        rows: NDArray[np.int64],
-        count: int,
-        order: PromptOrder,
-        contrast: Contrast,
-        samples: int,
-        temperature: float,
-    ) -> Iterator[list[str]]:
-        pixels = self._loader.block(rows).pixels
-        # transformers types the receiver of `generate` as a protocol that its own classes do not meet
-        model: Any = self._model
-        for row, photo in zip(rows.tolist(), pixels, strict=True):
-            parts = rendered(self._lessons.prompt(row, count, contrast), b"", order)
-            patches = IMAGE * int(self._model.config.image_seq_length)
-            text = "".join(part if isinstance(part, str) else patches for part in parts)
-            ids = torch.tensor(self._tokens.encode([BEGIN + text + ANSWER]))
-            found = model.generate(
-                input_ids=ids,
-                attention_mask=torch.ones_like(ids),
-                pixel_values=photo[None],
-                do_sample=temperature > 0,
-                temperature=temperature if temperature > 0 else None,
-                num_return_sequences=samples,
-                max_new_tokens=MAX_NEW_TOKENS,
-            )
-            yield [self._tokens.decode(line) for line in found[:, ids.shape[1] :].tolist()]
 
-
-def _errors(texts: Iterator[list[str]], where: NDArray[np.float64]) -> NDArray[np.float64]:
+def _errors(texts: Sequence[list[str]], where: NDArray[np.float64]) -> NDArray[np.float64]:
     lines = []
     for said, place in zip(texts, where, strict=True):
         points = [read(text) for text in said]
