@@ -199,6 +199,8 @@ def test_sigterm_gives_back_what_cannot_end_and_claims_no_more(
     broker_url: str, stages: FakeStages, served: GrpcServer, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
+    # A worker that was killed before has left its message there.
+    celery_app.purge(broker_url, queues=["generate"])
     stages.put("asked", CLAIM)
     stages.put("waiting", CLAIM)
     settings = {"G3_LMM_MODEL": "m", "G3_LMM_CALLS": "1", "G3_LMM_DRAIN_S": "0.5"}
