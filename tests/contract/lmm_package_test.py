@@ -60,7 +60,6 @@ def test_what_was_packaged_is_served_and_held_to_the_form(trained: tuple[Path, A
     assert all(re.fullmatch(PATTERN, text) for text in said)
 
 
-@pytest.mark.skipif(not models.LMM.is_dir(), reason="no demo LMM is packaged")
 def test_the_demo_lmm_reads_todays_prompts_in_few_tokens() -> None:
     tokens = TransformersTokens(models.LMM)
     for sentence in (*image_first.OPENING.values(), *paper.SENTENCES):
@@ -75,7 +74,6 @@ def test_the_demo_lmm_reads_todays_prompts_in_few_tokens() -> None:
         assert (lengths[2] - lengths[1]) / 14 < 40
 
 
-@pytest.mark.skipif(not models.LMM.is_dir(), reason="no demo LMM is packaged")
 def test_the_demo_lmm_writes_places_without_being_held_to_it() -> None:
     with serving(models.LMM) as url, httpx.Client(base_url=url, timeout=60) as http:
         parts = rendered(Prompt(0, 1, (NEAR,) * 5, (FAR,) * 5, Contrast.HARD), jpeg(), PromptOrder.IMAGE_FIRST)

@@ -112,7 +112,7 @@ class Stack:
     def _lmm(self) -> list[Program]:
         """The LMM of `G3_LMM_FOLDER`, or the demo's; none where an endpoint is named, or an empty one for "none"."""
         # Whoever brings an alignment model is not answered by an LMM that knows the demo's world alone.
-        demo = models.LMM if models.LMM.is_dir() and "G3_CHECKPOINT" not in self._given else ""
+        demo = models.LMM if "G3_CHECKPOINT" not in self._given else ""
         folder = self._given.get("G3_LMM_FOLDER") or demo
         if "G3_LMM_URL" in self._given or not folder:
             return []

@@ -39,9 +39,6 @@ def test_the_lmm_of_a_folder_is_started_and_the_worker_is_told(tmp_path: Path) -
     assert program.address.endswith(f":{program.environment['G3_LMM_PORT']}")
 
 
-def test_the_demo_lmm_is_started_where_it_is_packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "LMM", tmp_path / "lmm")
-    assert stack(tmp_path, {})._lmm() == []
-    models.LMM.mkdir()
+def test_the_demo_lmm_is_started_where_nothing_else_is_said(tmp_path: Path) -> None:
     (program,) = stack(tmp_path, {})._lmm()
     assert program.environment["G3_LMM_FOLDER"] == str(models.LMM)

@@ -41,3 +41,13 @@ def test_it_places_photos_that_it_has_never_seen() -> None:
     gallery = load_gps(models.ALIGNMENT).encode_gps(torch.from_numpy(references))
     chosen = references[(aligned @ gallery.T).argmax(dim=1).numpy()]
     assert (distances_km(*truth.T, *chosen.T) < 200).mean() > 0.6
+
+
+def test_the_lmm_is_the_one_of_its_card_and_all_weights_are_small() -> None:
+    card = models.LMM.with_name("lmm.md").read_text()
+    files = sorted(models.LMM.glob("*.safetensors"))
+    assert files
+    for file in files:
+        assert hashlib.sha256(file.read_bytes()).hexdigest() in card
+        assert file.stat().st_size < 10_000_000
+    assert sum(file.stat().st_size for file in (*files, models.ALIGNMENT)) <= 20_000_000
