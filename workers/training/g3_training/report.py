@@ -1,5 +1,6 @@
 """What a run ends with: `report.json`, `report.md` and the curves as a picture."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,19 @@ def write_report(folder: Path, title: str, stated: dict[str, Any], state: State)
     write_json(folder / "report.json", {"title": title, "stated": stated, "numbers": numbers})
     _draw(folder / "curves.png", title, state)
     write_text(folder / "report.md", _markdown(title, stated, numbers))
+
+
+def summary(run: Path) -> str:
+    """One line of Markdown about a finished run in `run`, for a model card."""
+    report: dict[str, Any] = json.loads((run / "report.json").read_text())
+    stated, numbers, recipe = report["stated"], report["numbers"], report["stated"]["recipe"]
+    losses = ", ".join(f"{name.replace('_', '-')} {loss:.3f}" for name, loss in numbers["final_loss"].items())
+    return (
+        f"- `{stated['phase']}`: {report['title'].split(': ')[1]}, {numbers['minutes']} minutes, "
+        f"{numbers['photos_seen']:,} photos seen in {numbers['batches']:,} batches of {recipe['batch']}; "
+        f"learning rate {recipe['learning_rate']:g}, {recipe['schedule']}, weight decay {recipe['weight_decay']:g}, "
+        f"seed {recipe['seed']}; last loss: {losses}."
+    )
 
 
 def _markdown(title: str, stated: dict[str, Any], numbers: dict[str, Any]) -> str:

@@ -11,9 +11,9 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 from g3_training.lmm.examining import table
+from g3_training.report import summary
 
 _CARD = """# The demo's language model
 
@@ -74,7 +74,7 @@ def main() -> int:
         text=f"of {text['num_hidden_layers']} layers of width {text['hidden_size']}",
         tokens=text["vocab_size"],
         sums="\n".join(f"- `{file.name}` `{hashlib.sha256(file.read_bytes()).hexdigest()}`" for file in files),
-        phases="\n".join(_phase(run / name) for name in ("see", "answer")),
+        phases="\n".join(summary(run / name) for name in ("see", "answer")),
         figures=table(examined["orders"]),
         photos=examined["photos"],
         references=examined["references"],
@@ -84,18 +84,6 @@ def main() -> int:
     )
     (folder / "lmm.md").write_text(card)
     return 0
-
-
-def _phase(run: Path) -> str:
-    report: dict[str, Any] = json.loads((run / "report.json").read_text())
-    stated, numbers, recipe = report["stated"], report["numbers"], report["stated"]["recipe"]
-    losses = ", ".join(f"{name.replace('_', '-')} {loss:.3f}" for name, loss in numbers["final_loss"].items())
-    return (
-        f"- `{stated['phase']}`: {report['title'].split(': ')[1]}, {numbers['minutes']} minutes, "
-        f"{numbers['photos_seen']:,} photos seen in {numbers['batches']:,} batches of {recipe['batch']}; "
-        f"learning rate {recipe['learning_rate']:g}, {recipe['schedule']}, weight decay {recipe['weight_decay']:g}, "
-        f"seed {recipe['seed']}; last loss: {losses}."
-    )
 
 
 if __name__ == "__main__":

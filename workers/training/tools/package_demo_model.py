@@ -11,10 +11,10 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 from g3_alignment import describe
 from g3_training.measuring import table
+from g3_training.report import summary
 
 _CARD = """# The demo's alignment model
 
@@ -75,24 +75,12 @@ def main() -> int:
         embedding=tower["text_cfg"]["embedding"],
         width=tower["text_cfg"]["width"],
         sigmas=", ".join(f"{sigma:g}" for sigma in described.configuration.gps.sigmas),
-        phases="\n".join(_phase(run / name) for name in ("towers", "aligned")),
+        phases="\n".join(summary(run / name) for name in ("towers", "aligned")),
         figures=table(json.loads((run / "measured.json").read_text())),
         notes=notes.read_text() if notes.exists() else "",
     )
     (folder / "alignment.md").write_text(card)
     return 0
-
-
-def _phase(run: Path) -> str:
-    report: dict[str, Any] = json.loads((run / "report.json").read_text())
-    stated, numbers, recipe = report["stated"], report["numbers"], report["stated"]["recipe"]
-    losses = ", ".join(f"{name.replace('_', '-')} {loss:.3f}" for name, loss in numbers["final_loss"].items())
-    return (
-        f"- `{stated['phase']}`: {report['title'].split(': ')[1]}, {numbers['minutes']} minutes, "
-        f"{numbers['photos_seen']:,} photos seen in {numbers['batches']:,} batches of {recipe['batch']}; "
-        f"learning rate {recipe['learning_rate']:g}, {recipe['schedule']}, weight decay {recipe['weight_decay']:g}, "
-        f"seed {recipe['seed']}; last loss: {losses}."
-    )
 
 
 if __name__ == "__main__":
